@@ -1,0 +1,9 @@
+import type { Progress } from './event-feed.js';
+
+/** Where a consumer without a store of its own has got to. */
+export interface CheckpointStore {
+  /** `{}` for a name that was never saved. */
+  load(name: string): Promise<Progress>;
+  /** Merges per source; a position never goes back. */
+  save(name: string, progress: Progress): Promise<void>;
+}

@@ -1,0 +1,41 @@
+import type { Context } from '../../domain/events.js';
+import type { RecordedEvent } from './event-store.js';
+
+/** `<context>/<partition>`: events of one source arrive in order of position. */
+export type Source = `${Context}/${number}`;
+
+/** By source: every event of it up to this position has been delivered (or applied). */
+export type Progress = Readonly<Partial<Record<Source, number>>>;
+
+export interface FeedEvent {
+  source: Source;
+  event: RecordedEvent;
+}
+
+export interface FeedBatch {
+  /** In order per source. Empty when the feed only says that nothing is newer. */
+  events: readonly FeedEvent[];
+  /** After this batch; holds every source that the batch speaks of. */
+  progress: Progress;
+  /** `recordedAt` of the oldest event that is not in this batch or an earlier one; `null` at the end of the feed. */
+  behindSince: string | null;
+}
+
+export interface Subscription {
+  /** Durable name of the subscriber: one view, or one policy. */
+  group: string;
+  contexts: readonly Context[];
+  /** Events at or below this progress are not needed again; they may come all the same. */
+  start: Progress;
+  /** One batch at a time; the next one comes after the promise. When it rejects, the feed stops with that error. */
+  onBatch(batch: FeedBatch): Promise<void>;
+}
+
+/**
+ * Carries the events of the logs to a subscriber: every event at least once, in order per source.
+ * At the end of the feed it delivers an empty batch at least every second, so that a subscriber can tell "nothing new" from "dead".
+ */
+export interface EventFeed {
+  /** Runs until `stop` is aborted (resolves) or a batch or the feed fails (rejects). */
+  run(subscription: Subscription, stop: AbortSignal): Promise<void>;
+}

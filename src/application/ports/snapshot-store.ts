@@ -1,0 +1,18 @@
+/** A stream's state at a version, so that a long stream need not be folded from its beginning. */
+export interface Snapshot {
+  stream: string;
+  version: number;
+  /** Of the state's shape: a snapshot of another revision is not used. */
+  revision: number;
+  /** Of the stream's event at `version`. */
+  position: number;
+  at: string;
+  state: unknown;
+}
+
+/** A cache of one context: losing it costs time, nothing else. Keeps the newest snapshot of a stream. */
+export interface SnapshotStore {
+  load(stream: string): Promise<Snapshot | undefined>;
+  /** Keeps the one of the higher version. */
+  save(snapshot: Snapshot): Promise<void>;
+}

@@ -1,0 +1,90 @@
+import type { Progress, Source } from './event-feed.js';
+import type { View } from '../projections/projection.js';
+
+/** A document with what makes its writing safe. */
+export interface StoredDocument<D> {
+  id: string;
+  /** 1 when first written, then one more with each write. */
+  revision: number;
+  /** By source: the position of the last event that this document has applied. */
+  applied: Progress;
+  /** Deleted documents stay, so that a late event cannot bring them back; no query shows them. */
+  deleted: boolean;
+  document: D;
+}
+
+/** How far a view has got, kept beside its documents and written only after they can be found. */
+export interface ViewProgress {
+  applied: Progress;
+  /** `recordedAt` of the oldest event not yet applied; `null` when there was none at `checkedAt`. */
+  behindSince: string | null;
+  /** When the projector last looked (ISO 8601). */
+  checkedAt: string;
+  /** Of the logs that the view was folded from, by context. */
+  epochs: Readonly<Record<string, string>>;
+}
+
+/** Field names are paths into the document: `status`, `lines.sku`. Several conditions must all hold. */
+export type Condition =
+  | { field: string; in: readonly (string | boolean)[] }
+  /** Bounds in the field's own kind; for dates ISO 8601. */
+  | { field: string; from?: number | string; to?: number | string; /** exclusive */ before?: number | string };
+
+export interface ViewQuery {
+  where: readonly Condition[];
+  /** Folded words, all of which must occur in the document's text; the last one as a prefix. */
+  words?: readonly string[];
+  /** Ties are broken by id, in the same direction. */
+  sort: { field: string; descending: boolean };
+  limit: number;
+  /** Begin behind this place of the same sort order. */
+  after?: Place;
+  /** Fields to count the values of, over all documents that match. A date field counts months (`1996-07`). */
+  facets?: readonly string[];
+}
+
+/** Where a document stands in a sort order. */
+export type Place = readonly [value: number | string, id: string];
+
+export interface FacetCount {
+  key: string;
+  count: number;
+}
+
+export interface ViewPage<D> {
+  items: StoredDocument<D>[];
+  /** Of all documents that match, on this page or not. */
+  total: number;
+  /** Behind the last item; absent when no more follow. */
+  next?: Place;
+  /** Most frequent first, then by key; at most 100 a field; months in order of time. */
+  facets: Record<string, FacetCount[]>;
+  /** Everything in it is in the page; read no later than the documents were. */
+  progress: ViewProgress;
+}
+
+/**
+ * The documents of one view. Queries never write; writing is safe against any number of writers and any redelivery.
+ * - A document is stored only when its revision is one above the stored one (or 1 and there is none); the others are reported as conflicts.
+ * - Progress is stored only when every document of the same write was, and never goes back.
+ * - What was stored cannot be changed through what was handed in or returned.
+ * @throws Rejection `view.unavailable` when the store cannot be reached.
+ */
+export interface ViewStore<D> {
+  /** The documents of these ids that exist, deleted ones too, by id. */
+  read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>>;
+  /** @returns ids of the documents that were not stored, because somebody else's write came first */
+  write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]>;
+  /** `undefined` before the first write. */
+  progress(): Promise<ViewProgress | undefined>;
+  find(query: ViewQuery): Promise<ViewPage<D>>;
+  /** Forgets all documents and the progress: the view will be folded anew. */
+  reset(): Promise<void>;
+}
+
+/** Opens the store of a view; makes what it needs (table, index) from the view's declaration. */
+export interface ViewStores {
+  open<D extends object>(view: View<D>): Promise<ViewStore<D>>;
+}
+
+export type { Source };
