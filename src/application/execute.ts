@@ -1,0 +1,237 @@
+import type { Context, EventsOf } from '../domain/events.js';
+import { Rejection } from '../domain/shared/rejection.js';
+import type { Aggregate } from './aggregate.js';
+import { partitionOf } from './partition.js';
+import type { AppendRequest, EventStore, EventStores, StoredResult, UniqueKey } from './ports/event-store.js';
+import type { Ids } from './ports/ids.js';
+import type { Logger } from './ports/logger.js';
+import type { SnapshotStore } from './ports/snapshot-store.js';
+
+/** Who asks, when, and under which conditions. */
+export interface Request {
+  principal: string;
+  correlationId: string;
+  /** The event that a policy reacts to. */
+  causationId: string | null;
+  /** Business time of the command. */
+  at: Date;
+  traceparent?: string;
+  /** Refuse, as unknown, whatever is not this customer's. */
+  onlyCustomer?: string;
+  /** Do it once, however often it is asked for; `digest` tells another request under the same key. */
+  idempotency?: { key: string; digest: string };
+  /** Refuse unless the stream is at this version. */
+  expectedVersion?: number;
+}
+
+/** What a command led to. */
+export interface CommandOutcome {
+  /** JSON `{id, version, position, events: [type…]}`: the same bytes for every repetition under one idempotency key. */
+  body: string;
+  context: Context;
+  version: number;
+  /** Of the stream's last event. */
+  position: number;
+  partition: number;
+  /** Answered from an earlier request under the same key. */
+  replayed: boolean;
+}
+
+export type Execute = <C extends Context, Command extends object, State>(
+  aggregate: Aggregate<C, Command, State>,
+  id: string,
+  command: Command,
+  request: Request,
+) => Promise<CommandOutcome>;
+
+interface Loaded<State> {
+  state: State;
+  version: number;
+  /** Of the last event: position in the log, and business time, which never goes back in a stream. */
+  position: number;
+  at: string;
+}
+
+interface Dependencies {
+  stores: EventStores;
+  snapshots: Record<Context, SnapshotStore>;
+  ids: Ids;
+  logger: Logger;
+  partitions: number;
+}
+
+const attempts = 20;
+const cachedStreams = 20_000;
+const snapshotEvery = 200;
+
+/** Load, decide, append: the one way in which a command becomes events. */
+export function createExecute({ stores, snapshots, ids, logger, partitions }: Dependencies): Execute {
+  // Only ever trusted under the version check: whatever would not reach it (a refusal, "already so") is decided on the log's own word.
+  const cache = new Map<string, Loaded<unknown>>();
+  const queues = new Map<string, Promise<unknown>>();
+  const running = new Set<string>();
+
+  return async (aggregate, id, command, request) => {
+    const stream = aggregate.stream(id);
+    const job = () => attempt(aggregate, id, stream, command, request);
+    const { idempotency } = request;
+    if (idempotency === undefined) return inOrder(stream, job);
+    const key = `${request.principal} ${idempotency.key}`;
+    if (running.has(key)) throw new Rejection('idempotency.in-progress', { key: idempotency.key });
+    running.add(key);
+    try {
+      return await inOrder(stream, job);
+    } finally {
+      running.delete(key);
+    }
+  };
+
+  /** Commands of this process to one stream queue up behind each other instead of colliding. */
+  function inOrder<T>(stream: string, job: () => Promise<T>): Promise<T> {
+    const before = queues.get(stream);
+    const mine = before === undefined ? job() : before.then(job, job);
+    queues.set(stream, mine);
+    const leave = () => { if (queues.get(stream) === mine) queues.delete(stream); };
+    mine.then(leave, leave);
+    return mine;
+  }
+
+  async function attempt<C extends Context, Command extends object, State>(
+    aggregate: Aggregate<C, Command, State>, id: string, stream: string, command: Command, request: Request,
+  ): Promise<CommandOutcome> {
+    const store = stores[aggregate.context] as EventStore<C>;
+    for (let tries = 0; tries < attempts; tries++) {
+      const guess = remembered(aggregate, stream, command);
+      const loaded = guess ?? await load(aggregate, store, stream);
+      const verdict = judge(aggregate, id, command, request, loaded);
+      if (guess !== undefined && (verdict instanceof Rejection || verdict.length === 0)) {
+        const current = await load(aggregate, store, stream, guess);
+        if (current.version !== guess.version) continue;
+      }
+      if (verdict instanceof Rejection) {
+        const earlier = request.idempotency && await store.findResult({ principal: request.principal, key: request.idempotency.key });
+        if (earlier !== undefined) return replay(aggregate.context, earlier, request);
+        throw verdict;
+      }
+      const outcome = await append(aggregate, store, id, stream, request, loaded, verdict);
+      if (outcome !== 'conflict') return outcome;
+      await load(aggregate, store, stream, guess === undefined || guess.version === 0 ? undefined : guess);
+    }
+    throw new Rejection('stream.conflict', { id, attempts });
+  }
+
+  function remembered<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, stream: string, command: Command): Loaded<State> | undefined {
+    const cached = cache.get(stream) as Loaded<State> | undefined;
+    if (cached !== undefined) return cached;
+    return aggregate.begins(command) ? nothing(aggregate.decider.initial) : undefined;
+  }
+
+  async function load<C extends Context, Command, State>(
+    aggregate: Aggregate<C, Command, State>, store: EventStore<C>, stream: string, from?: Loaded<State>,
+  ): Promise<Loaded<State>> {
+    let base = from ?? nothing(aggregate.decider.initial);
+    if (from === undefined) {
+      const snapshot = await snapshots[aggregate.context].load(stream);
+      if (snapshot?.revision === aggregate.revision) base = { ...snapshot, state: snapshot.state as State };
+    }
+    const events = await store.readStream(stream, { after: base.version });
+    const last = events.at(-1);
+    if (last === undefined) return base;
+    const state = events.reduce((folded, event) => aggregate.decider.evolve(folded, event.data), base.state);
+    return remember(stream, { state, version: last.version, position: last.position, at: last.data.at });
+  }
+
+  async function append<C extends Context, Command, State>(
+    aggregate: Aggregate<C, Command, State>, store: EventStore<C>, id: string, stream: string, request: Request,
+    loaded: Loaded<State>, events: readonly EventsOf[C][],
+  ): Promise<CommandOutcome | 'conflict'> {
+    const { context, decider } = aggregate;
+    const state = events.reduce((folded, event) => decider.evolve(folded, event), loaded.state);
+    const version = loaded.version + events.length;
+    const partition = partitionOf(events[0]?.customerId ?? aggregate.customerOf(loaded.state) ?? id, partitions);
+    const at = events.length === 0 ? loaded.position : '{position}';
+    const template = `{"id":${JSON.stringify(id)},"version":${version},"position":${at},"events":${JSON.stringify(events.map((event) => event.type))}}`;
+    const answer = (position: number): CommandOutcome =>
+      ({ body: template.replace('{position}', String(position)), context, version, position, partition, replayed: false });
+    if (events.length === 0 && request.idempotency === undefined) return answer(loaded.position);
+
+    const outcome = await store.append(withMetadata(stream, request, loaded.version, events, {
+      ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
+      ...(request.idempotency && {
+        idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
+      }),
+    })).catch((error: unknown) => {
+      cache.delete(stream);
+      throw error;
+    });
+    switch (outcome.status) {
+      case 'conflict': return 'conflict';
+      case 'duplicate': return replay(context, outcome.stored, request);
+      case 'taken': throw new Rejection(aggregate.refusals.taken, { id });
+      case 'appended': {
+        const last = events.at(-1);
+        if (last === undefined) return answer(loaded.position);
+        remember(stream, { state, version, position: outcome.position, at: last.at });
+        if (Math.floor(version / snapshotEvery) > Math.floor(loaded.version / snapshotEvery)) {
+          snapshots[context].save({ stream, version, revision: aggregate.revision, position: outcome.position, at: last.at, state })
+            .catch((error: unknown) => { logger.warn({ err: error, stream }, 'a snapshot could not be kept'); });
+        }
+        return answer(outcome.position);
+      }
+    }
+  }
+
+  function withMetadata<C extends Context>(
+    stream: string, request: Request, expectedVersion: number, events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
+  ): AppendRequest<C> {
+    const { principal, correlationId, causationId, traceparent } = request;
+    const commandId = ids.next();
+    const metadata = () => ({ id: ids.next(), correlationId, causationId, principal, commandId, ...(traceparent !== undefined && { traceparent }) });
+    return { stream, expectedVersion, events: events.map((data) => ({ data, metadata: metadata() })), ...rest };
+  }
+
+  /** Keeps the streams that were used last. */
+  function remember<State>(stream: string, loaded: Loaded<State>): Loaded<State> {
+    cache.delete(stream);
+    cache.set(stream, loaded);
+    if (cache.size > cachedStreams) {
+      for (const oldest of cache.keys()) { cache.delete(oldest); break; }
+    }
+    return loaded;
+  }
+}
+
+function nothing<State>(initial: State): Loaded<State> {
+  return { state: initial, version: 0, position: 0, at: '' };
+}
+
+function judge<C extends Context, Command extends object, State>(
+  aggregate: Aggregate<C, Command, State>, id: string, command: Command, request: Request, loaded: Loaded<State>,
+): EventsOf[C][] | Rejection {
+  try {
+    const owner = aggregate.customerOf(loaded.state) ?? ('customerId' in command ? command.customerId : undefined);
+    if (request.onlyCustomer !== undefined && owner !== request.onlyCustomer) throw new Rejection(aggregate.refusals.unknown, { id });
+    if (request.expectedVersion !== undefined && request.expectedVersion !== loaded.version) {
+      throw new Rejection('stream.version-differs', { id, expected: request.expectedVersion, actual: loaded.version });
+    }
+    const at = request.at.toISOString();
+    return aggregate.decider.decide(command, loaded.state, at < loaded.at ? new Date(loaded.at) : request.at);
+  } catch (error) {
+    if (error instanceof Rejection) return error;
+    throw error;
+  }
+}
+
+function heldKeys(before: readonly UniqueKey[], after: readonly UniqueKey[]) {
+  const missingIn = (keys: readonly UniqueKey[]) => (one: UniqueKey) => !keys.some((other) => other.scope === one.scope && other.key === one.key);
+  const claims = after.filter(missingIn(before));
+  const releases = before.filter(missingIn(after));
+  return { ...(claims.length > 0 && { claims }), ...(releases.length > 0 && { releases }) };
+}
+
+function replay(context: Context, stored: StoredResult, request: Request): CommandOutcome {
+  if (stored.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
+  const { partition, body } = JSON.parse(stored.response) as { partition: number; body: string };
+  const { version, position } = JSON.parse(body) as { version: number; position: number };
+  return { body, context, version, position, partition, replayed: true };
+}

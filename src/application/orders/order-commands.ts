@@ -1,0 +1,39 @@
+import { order, type Order, type OrderCommand } from '../../domain/orders/order.js';
+import type { Aggregate } from '../aggregate.js';
+import { waitFor, type ConsistencyToken } from '../consistency.js';
+import type { CommandOutcome, Execute, Request } from '../execute.js';
+import type { ViewStore } from '../ports/view-store.js';
+import { orderCustomers, type OrderCustomer } from '../projections/index.js';
+
+export const orders: Aggregate<'orders', OrderCommand, Order> = {
+  context: 'orders',
+  decider: order,
+  stream: (orderId) => `order-${orderId}`,
+  revision: 1,
+  customerOf: (state) => (state.status === 'unknown' ? undefined : state.ids.customerId),
+  uniqueKeys: () => [],
+  begins: (command) => command.type === 'PlaceOrder',
+  refusals: { unknown: 'order.unknown', taken: 'order.exists' },
+};
+
+type PlaceOrder = Extract<OrderCommand, { type: 'PlaceOrder' }>;
+
+/** An order command as it is asked for: what `orders` knows of the customer is added here. */
+export type OrderCommandRequest = Exclude<OrderCommand, PlaceOrder> | Omit<PlaceOrder, 'customer'>;
+
+/** What the caller has already seen: the copy of the customers must not be older. */
+export interface Seen {
+  tokens: readonly ConsistencyToken[];
+  waitMs: number;
+}
+
+export type OrderCommands = (command: OrderCommandRequest, request: Request, seen?: Seen) => Promise<CommandOutcome>;
+
+export function createOrderCommands(execute: Execute, copy: Pick<ViewStore<OrderCustomer>, 'read' | 'progress'>): OrderCommands {
+  return async (command, request, seen) => {
+    if (command.type !== 'PlaceOrder') return execute(orders, command.orderId, command, request);
+    if (seen !== undefined) await waitFor(orderCustomers, copy, seen.tokens, seen.waitMs);
+    const known = await copy.read([command.customerId]);
+    return execute(orders, command.orderId, { ...command, customer: known.get(command.customerId)?.document }, request);
+  };
+}

@@ -1,0 +1,60 @@
+import type { Context, EventsOf } from '../../domain/events.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+import type { CommandOutcome, Request } from '../execute.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import type { EventFeed, FeedBatch } from '../ports/event-feed.js';
+import type { Logger } from '../ports/logger.js';
+
+/** When this happened, then do that: an event of one context leads to a command, as a rule of the other. */
+export interface Policy<From extends Context, Command> {
+  /** Durable: names the checkpoint, the consumer group and the principal of the commands. */
+  name: string;
+  from: From;
+  on: { [T in EventsOf[From]['type']]?: (event: Extract<EventsOf[From], { type: T }>) => Command };
+}
+
+interface Dependencies<Command> {
+  feed: EventFeed;
+  checkpoints: CheckpointStore;
+  handle: (command: Command, request: Request) => Promise<CommandOutcome>;
+  logger: Logger;
+}
+
+/** An outage is tried again; any other refusal of a policy's command is a finding for the operator, and the others go on. */
+const passing: ReadonlySet<string> = new Set(['log.unavailable', 'stream.conflict', 'idempotency.in-progress']);
+
+/** Runs a policy until `stop`. Each event's command is applied once, however often the event is delivered. */
+export async function runPolicy<From extends Context, Command>(
+  policy: Policy<From, Command>, { feed, checkpoints, handle, logger }: Dependencies<Command>, stop: AbortSignal,
+): Promise<void> {
+  const on = policy.on as Readonly<Record<string, ((event: EventsOf[Context]) => Command) | undefined>>;
+  const principal = `policy:${policy.name}`;
+
+  // All commands of a batch are under way together; those to one stream keep the order of their events.
+  async function onBatch({ events, progress }: FeedBatch): Promise<void> {
+    if (events.length === 0) return;
+    const outcomes = await Promise.allSettled(events.map(async ({ event: { data, metadata, position } }) => {
+      const react = on[data.type];
+      if (react === undefined) return;
+      try {
+        await handle(react(data), {
+          principal,
+          correlationId: metadata.correlationId,
+          causationId: metadata.id,
+          at: new Date(data.at),
+          ...(metadata.traceparent !== undefined && { traceparent: metadata.traceparent }),
+          idempotency: { key: metadata.id, digest: metadata.id },
+        });
+      } catch (error) {
+        if (!(error instanceof Rejection) || passing.has(error.code)) throw error;
+        logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');
+      }
+    }));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    await checkpoints.save(policy.name, progress);
+  }
+
+  const start = await checkpoints.load(policy.name);
+  await feed.run({ group: policy.name, contexts: [policy.from], start, onBatch }, stop);
+}

@@ -1,0 +1,11 @@
+import type { OrderCommandRequest } from '../orders/order-commands.js';
+import type { Policy } from './policy.js';
+
+export const decideOrder: Policy<'customers', OrderCommandRequest> = {
+  name: 'decide-order',
+  from: 'customers',
+  on: {
+    CreditReserved: ({ orderId }) => ({ type: 'ApproveOrder', orderId }),
+    CreditRefused: ({ orderId, reason }) => ({ type: 'RejectOrder', orderId, reason }),
+  },
+};
