@@ -10,6 +10,8 @@ export interface Policy<From extends Context, Command> {
   /** Durable: names the checkpoint, the consumer group and the principal of the commands. */
   name: string;
   from: From;
+  /** The context that the commands go to: the checkpoint is kept there. */
+  to: Context;
   on: { [T in EventsOf[From]['type']]?: (event: Extract<EventsOf[From], { type: T }>) => Command };
 }
 

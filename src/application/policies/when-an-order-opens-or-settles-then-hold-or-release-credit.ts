@@ -5,6 +5,7 @@ import type { Policy } from './policy.js';
 export const holdOrReleaseCredit: Policy<'orders', CustomerCommand> = {
   name: 'hold-or-release-credit',
   from: 'orders',
+  to: 'customers',
   on: {
     OrderPlaced: ({ customerId, orderId, totalMinor }) => ({ type: 'ReserveCredit', customerId, orderId, amountMinor: totalMinor }),
     OrderPaid: ({ customerId, orderId }) => ({ type: 'ReleaseCredit', customerId, orderId }),

@@ -4,6 +4,7 @@ import type { Policy } from './policy.js';
 export const decideOrder: Policy<'customers', OrderCommandRequest> = {
   name: 'decide-order',
   from: 'customers',
+  to: 'orders',
   on: {
     CreditReserved: ({ orderId }) => ({ type: 'ApproveOrder', orderId }),
     CreditRefused: ({ orderId, reason }) => ({ type: 'RejectOrder', orderId, reason }),

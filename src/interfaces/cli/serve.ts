@@ -1,0 +1,107 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Command } from 'commander';
+import { compose } from '../../infrastructure/composition/compose.js';
+import { processEnvironment, readConfig, type Config } from '../../infrastructure/config.js';
+import { OperatorError } from '../../infrastructure/operator-error.js';
+import { createServer } from '../http/server.js';
+
+const drainMs = 10_000;
+
+export function registerServe(program: Command): void {
+  program.command('serve')
+    .description('answer HTTP, keep the views up to date and run the policies')
+    .option('--host <address>', 'HOST')
+    .option('--port <port>', 'PORT')
+    .option('--profile <name>', 'PROFILE')
+    .option('--data-dir <directory>', 'DATA_DIR')
+    .option('--roles <names>', 'ROLES')
+    .action(async (flags: { host?: string; port?: string; profile?: string; dataDir?: string; roles?: string }) => {
+      const config = readConfig(processEnvironment(), { HOST: flags.host, PORT: flags.port, PROFILE: flags.profile, DATA_DIR: flags.dataDir, ROLES: flags.roles });
+      await serve(config);
+    });
+}
+
+/** Serves until SIGTERM or SIGINT, then drains: no new requests, the open ones are answered, the workers end, and what was opened is closed in reverse order. */
+async function serve(config: Config): Promise<void> {
+  const asked = signals();
+  const service = await compose(config);
+  const stop = new AbortController();
+  let workers: Promise<void> = Promise.resolve();
+  try {
+    workers = service.run(stop.signal);
+    if (config.roles.includes('api')) {
+      const server = createServer(service.app);
+      await listen(server, config);
+      console.log(whereToGoNext(config, server.address() as AddressInfo));
+      await asked;
+      service.logger.info({}, 'stopping: no new requests, the open ones are answered first');
+      await drain(server);
+    } else {
+      console.log(`Orderfold is running (${config.roles.join(', ')}).`);
+      await asked;
+    }
+  } finally {
+    stop.abort();
+    await workers;
+    await service.close();
+  }
+}
+
+/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+function signals(): Promise<void> {
+  return new Promise((resolve) => {
+    let times = 0;
+    const onSignal = () => {
+      if (++times > 1) process.exit(1);
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+function listen(server: Server, { host, port }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why: Record<string, string> = {
+        EADDRINUSE: `Port ${port} on ${host} is taken: stop what listens there, or choose another one with PORT or --port.`,
+        EACCES: `Port ${port} on ${host} may not be used by this user: choose one above 1023 with PORT or --port.`,
+        EADDRNOTAVAIL: `${host} is not an address of this machine: set HOST or --host.`,
+        ENOTFOUND: `${host} is not a known host name: set HOST or --host.`,
+      };
+      const line = why[error.code ?? ''];
+      reject(line === undefined ? error : new OperatorError(line));
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  const late = setTimeout(() => { server.closeAllConnections(); }, drainMs);
+  await closed;
+  clearTimeout(late);
+}
+
+function whereToGoNext(config: Config, { port }: AddressInfo): string {
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+  const kept = config.profile === 'memory' ? 'in memory: a restart forgets everything' : config.databases === undefined ? `under ${config.dataDir}` : 'in your PostgreSQL';
+  const open = config.auth.mode === 'off' ? '\n  Access    AUTH=off: everybody on this machine may do everything' : '';
+  return `
+Orderfold is ready at ${url}
+
+  Docs      ${url}/docs
+  Health    ${url}/health/ready
+  Data      ${kept}${open}
+
+  Try       curl -s -X POST ${url}/customers -H 'content-type: application/json' \\
+              -d '{"customerId": "ada", "name": "Ada Lovelace", "currency": "EUR", "creditLimitMinor": null}'
+            curl -s '${url}/orders?period=last-month'
+  Import    npx orderfold import samples/orders.ndjson
+
+Stop with Ctrl-C.
+`;
+}
+

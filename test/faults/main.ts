@@ -1,0 +1,56 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { freshDatabase, stopPostgres } from '../support/postgres.js';
+import { hotStreams } from './hot-streams.js';
+import { kills } from './kill.js';
+import { openToAll } from './support.js';
+
+// `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string', default: '1' },
+    kills: { type: 'string', default: '50' },
+    seconds: { type: 'string', default: '60' },
+  },
+});
+
+const trials: Record<string, () => Promise<string>> = {
+  async streams() {
+    const database = await freshDatabase();
+    try {
+      return await hotStreams(database.url, { seconds: Number(values.seconds) });
+    } finally {
+      await database.drop();
+      await stopPostgres();
+    }
+  },
+  async kill() {
+    const dataDir = await mkdtemp(join(tmpdir(), 'orderfold-kill-'));
+    try {
+      // The embedded server runs as another user when we are root.
+      await openToAll(dataDir);
+      return await kills(dataDir, { kills: Number(values.kills), seed: Number(values.seed) });
+    } finally {
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  },
+};
+
+const chosen = positionals.length === 0 ? Object.keys(trials) : positionals;
+let failed = 0;
+for (const name of chosen) {
+  const began = performance.now();
+  const trial = trials[name];
+  if (trial === undefined) throw new Error(`no such trial: ${name}; there are ${Object.keys(trials).join(', ')}`);
+  try {
+    console.log(`${name}: ${await trial()} (${((performance.now() - began) / 1_000).toFixed(0)} s, seed ${values.seed})`);
+  } catch (error) {
+    failed++;
+    console.error(`${name} FAILED (seed ${values.seed}):`, error);
+  }
+}
+process.exitCode = failed === 0 ? 0 : 1;
