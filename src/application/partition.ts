@@ -1,6 +1,6 @@
 import type { Context } from '../domain/events.js';
 import type { RecordedEvent } from './ports/event-store.js';
-import type { Source } from './ports/event-feed.js';
+import type { Progress, Source } from './ports/event-feed.js';
 
 /**
  * The partition of a customer's events: FNV-1a (32 bit) over UTF-16 code units, then its high half folded in, modulo `partitions`.
@@ -18,4 +18,11 @@ export function sourceOf(event: RecordedEvent, partitions: number): Source {
 
 export function source(context: Context, partition: number): Source {
   return `${context}/${partition}`;
+}
+
+/** By source, the greater of two positions. */
+export function furthest(a: Progress, b: Progress): Progress {
+  const merged: Partial<Record<Source, number>> = { ...a };
+  for (const [one, position] of Object.entries(b) as [Source, number][]) merged[one] = Math.max(merged[one] ?? 0, position);
+  return merged;
 }

@@ -1,0 +1,16 @@
+import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
+import type { Progress } from '../../application/ports/event-feed.js';
+import { furthest } from '../../application/partition.js';
+
+export class MemoryCheckpointStore implements CheckpointStore {
+  private readonly checkpoints = new Map<string, Progress>();
+
+  async load(name: string): Promise<Progress> {
+    return Promise.resolve({ ...this.checkpoints.get(name) });
+  }
+
+  async save(name: string, progress: Progress): Promise<void> {
+    this.checkpoints.set(name, furthest(this.checkpoints.get(name) ?? {}, progress));
+    return Promise.resolve();
+  }
+}

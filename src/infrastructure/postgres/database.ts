@@ -1,0 +1,98 @@
+import pg from 'pg';
+import type { Context } from '../../domain/events.js';
+import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
+
+export type Schema = Context | 'views';
+
+/** One schema of one database, reached as that schema's runtime role. */
+export interface Database {
+  readonly url: string;
+  readonly schema: Schema;
+  /** Few connections: a log's group commit uses two. */
+  readonly writes: pg.Pool;
+  readonly reads: pg.Pool;
+  /** Runs `work` on a connection of its own. `as`: the login role (for DDL), or the runtime role (to listen, to hold a lock). */
+  connect(as: 'owner' | 'runtime'): Promise<pg.Client>;
+  close(): Promise<void>;
+}
+
+/** Seen in `pg_stat_activity`. */
+export const applicationName = 'orderfold';
+
+export function openDatabase(url: string, schema: Schema): Database {
+  const writes = pool(url, schema, 2);
+  const reads = pool(url, schema, 6);
+  return {
+    url,
+    schema,
+    writes,
+    reads,
+    async connect(as) {
+      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : runtimeOptions(url, schema));
+      // Without a listener, a connection that is lost while idle ends the process.
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    },
+    async close() {
+      await Promise.all([writes.end(), reads.end()]);
+    },
+  };
+}
+
+function pool(url: string, schema: Schema, max: number): pg.Pool {
+  const pool = new pg.Pool({ ...runtimeOptions(url, schema), max, idleTimeoutMillis: 60_000 });
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => { client.on('error', () => undefined); });
+  return pool;
+}
+
+function runtimeOptions(url: string, schema: Schema): pg.ClientConfig {
+  return options(url, `-c role=orderfold_${schema} -c search_path=${schema}`);
+}
+
+function ownerOptions(url: string, schema: Schema): pg.ClientConfig {
+  return options(url, `-c search_path=${schema}`);
+}
+
+function options(url: string, session: string): pg.ClientConfig {
+  const target = new URL(url);
+  const given = target.searchParams.get('options');
+  target.searchParams.delete('options');
+  return {
+    connectionString: target.toString(),
+    options: [given, session, '-c timezone=UTC -c datestyle=ISO'].filter((part) => part !== null).join(' '),
+    application_name: applicationName,
+    connectionTimeoutMillis: 3_000,
+    statement_timeout: 30_000,
+    idle_in_transaction_session_timeout: 30_000,
+    keepAlive: true,
+    types: { getTypeParser: ((oid: number) => parsers[oid] ?? pg.types.getTypeParser(oid)) as typeof pg.types.getTypeParser },
+  };
+}
+
+const parsers: Record<number, (text: string) => unknown> = {
+  // int8 (positions and counts are safe integers), timestamptz (as ISO 8601 in milliseconds).
+  20: Number,
+  1184: (text) => `${text.slice(0, 10)}T${text.slice(11, 19)}${text.charAt(19) === '.' ? text.slice(19, 23).replace('+', '').padEnd(4, '0') : '.000'}Z`,
+};
+
+/** Whether `error` says that the server could not be reached, went away, or would not serve now. */
+export function isOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError) return error.errors.every(isOutage);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  // SQLSTATE classes: 08 connection, 53 resources, 57 operator intervention, 58 system; and the sockets' own errors.
+  if (/^(08|53|57|58)...$/.test(code) || code === '25P03' || /^E[A-Z]+$/.test(code)) return true;
+  return /Connection terminated|timeout exceeded when trying to connect|connection timeout|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message);
+}
+
+/** Runs `work`; an outage becomes the refusal `code`, anything else stays what it is. */
+export async function refusingOutages<T>(code: RejectionCode, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isOutage(error)) throw new Rejection(code, { reason: 'the database cannot be reached' });
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+import { OperatorError } from '../operator-error.js';
+import { packageRoot } from '../package-root.js';
+import { applicationName, isOutage, type Schema } from './database.js';
+
+const migrations = join(packageRoot, 'src/infrastructure/postgres/migrations');
+const lock = 0x6f726466; // "ordf"
+
+/**
+ * Brings the schemas of a database up to date; safe when several processes do it at once.
+ * @throws OperatorError when the database cannot be reached or does not allow it
+ */
+export async function migrate(url: string, schemas: readonly Schema[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url, application_name: applicationName, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    // node-pg-migrate's own lock gives up at once; waiting is what a second process wants.
+    await client.query('select pg_advisory_lock($1)', [lock]);
+    for (const schema of schemas) {
+      await runner({
+        dbClient: client,
+        dir: join(migrations, schema === 'views' ? 'views' : 'log'),
+        direction: 'up',
+        migrationsTable: 'migrations',
+        schema,
+        createSchema: true,
+        noLock: true,
+        verbose: false,
+        logger: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+      });
+    }
+  } catch (error) {
+    const { host, pathname } = new URL(url);
+    const reason = error instanceof AggregateError ? error.errors.map(String).join('; ') : error instanceof Error ? error.message : String(error);
+    if (isOutage(error) || /ECONN|ENOTFOUND|timeout/.test(reason)) {
+      throw new OperatorError(`The database at ${host}${pathname} cannot be reached (${reason}): check that it runs, and DATABASE_URL.`);
+    }
+    if (error instanceof pg.DatabaseError && error.code === '42501') {
+      throw new OperatorError(`The database role may not do what the migrations need (${reason}): let it create schemas and roles, for example GRANT CREATE ON DATABASE … and ALTER ROLE … CREATEROLE.`);
+    }
+    if (error instanceof pg.DatabaseError && /^(28|3D)/.test(error.code ?? '')) {
+      throw new OperatorError(`The database at ${host}${pathname} refused the connection (${reason}): check DATABASE_URL.`);
+    }
+    throw error;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
