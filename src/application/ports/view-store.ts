@@ -1,4 +1,4 @@
-import type { Progress, Source } from './event-feed.js';
+import type { Progress } from './event-feed.js';
 import type { View } from '../projections/projection.js';
 
 /** A document with what makes its writing safe. */
@@ -87,4 +87,3 @@ export interface ViewStores {
   open<D extends object>(view: View<D>): Promise<ViewStore<D>>;
 }
 
-export type { Source };

@@ -1,48 +1,106 @@
 import type { Context, EventOfType, EventType } from '../../domain/events.js';
+import type { RecordedEvent } from '../ports/event-store.js';
+import type { FeedEvent } from '../ports/event-feed.js';
+import type { StoredDocument } from '../ports/view-store.js';
+import { sourceOf } from '../partition.js';
 
-/** How a field can be asked for. Fields that no query needs are not declared: they are stored and returned all the same. */
+/** How a field can be asked for. A field that no query needs is not declared: it is stored and returned all the same. */
 export type Field =
-  /** Exact values; equality, facets, sorting. */
-  | { kind: 'keyword' }
-  /** Words: only searched by `q`, never compared. */
+  /** Exact values: equality, facets, sorting. `lookup`: few documents have the same value, so it is worth an index. */
+  | { kind: 'keyword'; lookup?: true }
+  /** Words that `q` searches; never compared. */
   | { kind: 'text' }
   | { kind: 'long' }
-  /** ISO 8601 in UTC. */
+  /** ISO 8601 in UTC with milliseconds, as events have it: its order as text is its order in time. */
   | { kind: 'date' }
   | { kind: 'boolean' }
-  /** An array of objects; a condition on `lines.sku` holds when one element's does. */
-  | { kind: 'nested'; fields: Readonly<Record<string, { kind: 'keyword' | 'text' | 'long' }>> };
+  /** An array of objects: a condition on `lines.sku` holds when one element's value does. */
+  | { kind: 'nested'; fields: Readonly<Record<string, { kind: 'keyword' | 'text' }>> };
 
 type Key = 'orderId' | 'customerId';
-type EventWith<K extends Key> = { [T in EventType]: EventOfType<T> extends Record<K, string> ? T : never }[EventType];
+type TypeWith<K extends Key> = { [T in EventType]: EventOfType<T> extends Record<K, string> ? T : never }[EventType];
 
-/** The document after an event. `document` is `undefined` before the first event of its key. `undefined` returned leaves it as it is. */
-type Handlers<D, K extends Key> = {
-  [T in EventWith<K>]?: (document: D | undefined, event: EventOfType<T>) => D | undefined;
-};
+/** The document after an event; `document` is `undefined` before the first one of its key. To return it unchanged, or `undefined`, changes nothing. */
+type Handler<D, T extends EventType> = (document: D | undefined, event: EventOfType<T>, recorded: RecordedEvent) => D | undefined;
 
-/**
- * A view as data: what a query store needs to know to make its table or index, and how events become documents.
- * The handled event types are the keys of `on`, so no second list can disagree; `key` restricts them to events that have it.
- */
-export interface View<D extends object, K extends Key = Key> {
+/** What every view says of itself: enough to make its table or index, and to know what can be asked of it. */
+export interface ViewDeclaration {
   /** Durable: names tables, indices and consumer groups. */
   name: string;
-  /** Raised when fields or handlers change: the view is folded anew. */
+  /** Raised when fields or handlers change: the view is then folded anew. */
   revision: number;
-  key: K;
+  key: Key;
   contexts: readonly Context[];
-  /** In whose database it lives: a context's own copy of another's data, or the shared query store. */
+  /** Whose database it lives in: a context's, for its own copy of another's data, or the query store. */
   home: Context | 'views';
+  /** By path into the document. */
   fields: Readonly<Record<string, Field>>;
-  /** Declared fields whose words `q` searches. */
+  /** Paths of the declared fields whose words `q` searches. */
   searched: readonly string[];
-  /** The field that lists are sorted by unless asked otherwise, and the others they may be sorted by. */
+  /** Paths that lists may be sorted by. */
   sortable: readonly string[];
-  on: Handlers<D, K>;
+  /** The event that a document begins with, if there is just one: a document need not be looked for before it. */
+  begins?: EventType;
 }
 
-/** Declares a view; written as a function so that the handlers are checked against its key. */
-export function view<D extends object>() {
-  return <K extends Key>(declaration: View<D, K>): View<D> => declaration as unknown as View<D>;
+/** A view as data. What it handles are the keys of `on`, so no second list can disagree. */
+export interface View<D extends object> extends ViewDeclaration {
+  on: Readonly<Partial<Record<EventType, (document: D | undefined, event: never, recorded: RecordedEvent) => D | undefined>>>;
 }
+
+/** Checks the handlers against the key: one for an event without it does not compile. */
+export function view<D extends object>() {
+  return <K extends Key>(declaration: ViewDeclaration & { key: K; on: { [T in TypeWith<K>]?: Handler<D, T> } }): View<D> => declaration;
+}
+
+/** The id of the document that `event` concerns; `undefined` when the view does not handle it. */
+export function documentIdOf<D extends object>(view: View<D>, event: RecordedEvent): string | undefined {
+  if (view.on[event.data.type] === undefined) return undefined;
+  return (event.data as Partial<Record<Key, string>>)[view.key];
+}
+
+/**
+ * `stored` with one more event applied. What it has already is skipped here, and nowhere else. The revision is the writer's business.
+ * @throws Error that names the event, when a handler fails
+ */
+export function fold<D extends object>(view: View<D>, id: string, stored: StoredDocument<D> | undefined, { source, event }: FeedEvent): StoredDocument<D> | undefined {
+  if (event.position <= (stored?.applied[source] ?? 0)) return stored;
+  const handler = view.on[event.data.type] as Handler<D, EventType> | undefined;
+  if (handler === undefined) return stored;
+  let document: D | undefined;
+  try {
+    document = handler(stored?.document, event.data, event);
+  } catch (error) {
+    throw new Error(`${view.name} cannot apply ${event.data.type} at ${event.context} ${event.position}`, { cause: error });
+  }
+  if (document === undefined || document === stored?.document) return stored;
+  return { id, revision: stored?.revision ?? 0, applied: { ...stored?.applied, [source]: event.position }, deleted: false, document };
+}
+
+/** The document that these events make, from nothing: the state of a stream at a version, or a view's naive fold. */
+export function foldAll<D extends object>(view: View<D>, id: string, events: readonly RecordedEvent[]): D | undefined {
+  let stored: StoredDocument<D> | undefined;
+  for (const event of events) stored = fold(view, id, stored, { source: sourceOf(event, 1), event });
+  return stored?.document;
+}
+
+/** The values at a path of the document; several for a nested field. */
+export function valuesAt(document: object, path: string): (string | number | boolean)[] {
+  let values: unknown[] = [document];
+  for (const name of path.split('.')) {
+    values = values.flatMap((value) => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined));
+  }
+  return values.filter((value) => typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean');
+}
+
+/** The declared field at a path. Queries are written by us: an undeclared one is a bug. */
+export function fieldAt(view: ViewDeclaration, path: string): Field {
+  const direct = view.fields[path];
+  if (direct !== undefined) return direct;
+  const dot = path.lastIndexOf('.');
+  const outer = view.fields[path.slice(0, dot)];
+  const inner = outer?.kind === 'nested' ? outer.fields[path.slice(dot + 1)] : undefined;
+  if (inner === undefined) throw new Error(`${view.name} declares no field ${path}`);
+  return inner;
+}
+

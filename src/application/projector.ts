@@ -1,0 +1,95 @@
+import type { Clock } from './ports/clock.js';
+import type { EventFeed, FeedBatch, FeedEvent } from './ports/event-feed.js';
+import type { EventStores } from './ports/event-store.js';
+import type { Logger } from './ports/logger.js';
+import type { StoredDocument, ViewProgress, ViewStore } from './ports/view-store.js';
+import { documentIdOf, fold, type View } from './projections/projection.js';
+
+interface Dependencies<D> {
+  store: ViewStore<D>;
+  feed: EventFeed;
+  stores: EventStores;
+  clock: Clock;
+  logger: Logger;
+}
+
+const rememberedDocuments = 5_000;
+
+/** Keeps one view up to date until `stop`. It fails as soon as anything does: nothing is skipped, and the other views go on. */
+export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger }: Dependencies<D>, stop: AbortSignal): Promise<void> {
+  const epochs = Object.fromEntries(await Promise.all(view.contexts.map(async (context) => [context, (await stores[context].head()).epoch] as const)));
+  // What was last written, so that it need not be read again. May be old: a stale revision is refused by the store.
+  const remembered = new Map<string, StoredDocument<D>>();
+
+  async function onBatch(batch: FeedBatch): Promise<void> {
+    const progress: ViewProgress = { applied: batch.progress, behindSince: batch.behindSince, checkedAt: clock.now().toISOString(), epochs };
+    let open = byDocument(view, batch.events);
+    let refused = false;
+    do {
+      const documents = await apply(open, refused);
+      const conflicts = await store.write(documents, progress);
+      for (const document of documents) remember(document);
+      for (const id of conflicts) remembered.delete(id);
+      refused = true;
+      open = new Map(conflicts.map((id) => [id, open.get(id) ?? []]));
+    } while (open.size > 0);
+  }
+
+  /** The documents that these events change, each with the revision that it is to be written at. `refused`: somebody else has written them. */
+  async function apply(open: ReadonlyMap<string, readonly FeedEvent[]>, refused: boolean): Promise<StoredDocument<D>[]> {
+    const known = new Map<string, StoredDocument<D>>();
+    const unknown: string[] = [];
+    for (const [id, events] of open) {
+      const document = remembered.get(id);
+      if (document !== undefined) known.set(id, document);
+      // A document begins with this event: were it there all the same, the write is refused, and it is read then.
+      else if (refused || events[0]?.event.data.type !== view.begins) unknown.push(id);
+    }
+    if (unknown.length > 0) for (const [id, document] of await store.read(unknown)) known.set(id, document);
+    const changed: StoredDocument<D>[] = [];
+    for (const [id, events] of open) {
+      const before = known.get(id);
+      const after = events.reduce<StoredDocument<D> | undefined>((document, event) => fold(view, id, document, event), before);
+      if (after !== undefined && after !== before) changed.push({ ...after, revision: (before?.revision ?? 0) + 1 });
+    }
+    return changed;
+  }
+
+  function remember(document: StoredDocument<D>): void {
+    remembered.delete(document.id);
+    remembered.set(document.id, document);
+    if (remembered.size > rememberedDocuments) for (const oldest of remembered.keys()) { remembered.delete(oldest); break; }
+  }
+
+  const start = await startOf(view, { store, stores, logger }, epochs);
+  await feed.run({ group: view.name, contexts: view.contexts, start, onBatch }, stop);
+}
+
+/** Where to go on; from the beginning when the log is not the one that the view was folded from. */
+async function startOf<D extends object>(
+  view: View<D>, { store, stores, logger }: Pick<Dependencies<D>, 'store' | 'stores' | 'logger'>, epochs: Readonly<Record<string, string>>,
+): Promise<ViewProgress['applied']> {
+  const progress = await store.progress();
+  if (progress === undefined) return {};
+  for (const context of view.contexts) {
+    const { position } = await stores[context].head();
+    const ahead = Object.entries(progress.applied).some(([source, applied]) => source.startsWith(`${context}/`) && (applied ?? 0) > position);
+    if (progress.epochs[context] === epochs[context] && !ahead) continue;
+    logger.warn({ view: view.name, context, position }, 'the view was folded from another log, or from more of it than there is: it is folded anew');
+    await store.reset();
+    return {};
+  }
+  return progress.applied;
+}
+
+function byDocument<D extends object>(view: View<D>, events: readonly FeedEvent[]): Map<string, FeedEvent[]> {
+  const groups = new Map<string, FeedEvent[]>();
+  for (const event of events) {
+    const id = documentIdOf(view, event.event);
+    if (id === undefined) continue;
+    const group = groups.get(id);
+    if (group === undefined) groups.set(id, [event]);
+    else group.push(event);
+  }
+  return groups;
+}

@@ -1,0 +1,120 @@
+import { source, sourceOf } from '../../application/partition.js';
+import type { EventFeed, FeedBatch, Progress, Subscription } from '../../application/ports/event-feed.js';
+import type { EventStore, EventStores, RecordedEvent } from '../../application/ports/event-store.js';
+import type { LogSignal } from '../../application/ports/log-signal.js';
+import type { Context } from '../../domain/events.js';
+
+const pageSize = 2_000;
+const pollMs = 400;
+const heartbeatMs = 800;
+
+/** Feeds straight from the logs: woken by their signal, and polling behind it, because a signal can be lost. */
+export class LogFeed implements EventFeed {
+  constructor(private readonly stores: EventStores, private readonly signal: LogSignal, private readonly partitions: number) {}
+
+  async run({ contexts, start, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    const stopped = AbortSignal.any([stop, ended.signal]);
+    const behind = new Map<Context, string>();
+    let turn: Promise<void> = Promise.resolve();
+    // Several contexts are read side by side; their batches are handed over one at a time.
+    const deliver = (context: Context, batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => {
+      turn = turn.then(async () => {
+        if (behindSince === null) behind.delete(context);
+        else behind.set(context, behindSince);
+        const oldest = [...behind.values()].sort()[0] ?? null;
+        await onBatch({ ...batch, behindSince: oldest });
+      });
+      return turn;
+    };
+    const results = await Promise.allSettled(contexts.map(async (context) => {
+      try {
+        await this.follow(context, start, (batch, behindSince) => deliver(context, batch, behindSince), stopped);
+      } catch (error) {
+        ended.abort();
+        throw error;
+      }
+    }));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  private async follow(
+    context: Context, start: Progress, deliver: (batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => Promise<void>, stop: AbortSignal,
+  ): Promise<void> {
+    const store: EventStore = this.stores[context];
+    const alarm = new Alarm(stop);
+    const unsubscribe = this.signal.subscribe(context, () => { alarm.ring(); });
+    try {
+      // Everything up to the least position was seen; of what lies above, subscribers drop what they have.
+      let after = Math.min(...this.sources(context).map((one) => start[one] ?? 0));
+      let delivered = -Infinity;
+      let ahead: Promise<RecordedEvent[]> | undefined;
+      while (!stop.aborted) {
+        alarm.reset();
+        const found = await (ahead ?? read(store, after));
+        ahead = undefined;
+        const events = found.slice(0, pageSize);
+        const next = found[pageSize];
+        const end = events.at(-1)?.position ?? after;
+        if (events.length > 0 || performance.now() - delivered >= heartbeatMs) {
+          if (next !== undefined) {
+            // The next page is read while this one is being applied.
+            ahead = read(store, end);
+            ahead.catch(() => undefined);
+          }
+          await deliver({ events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end) }, next?.recordedAt ?? null);
+          after = end;
+          delivered = performance.now();
+        }
+        if (next === undefined) await alarm.wait(pollMs);
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  private sources(context: Context) {
+    return Array.from({ length: this.partitions }, (_, partition) => source(context, partition));
+  }
+
+  /** All partitions: who has read the log up to a position has seen every one of them up to there. */
+  private progressAt(context: Context, position: number): Progress {
+    return Object.fromEntries(this.sources(context).map((one) => [one, position]));
+  }
+}
+
+async function read(store: EventStore, after: number): Promise<RecordedEvent[]> {
+  return (await store.readLog({ after, limit: pageSize + 1 })).events;
+}
+
+/** Waits for a ring, a time, or the stop; a ring since the last reset counts. */
+class Alarm {
+  private rung = false;
+  private wake: (() => void) | undefined;
+
+  constructor(private readonly stop: AbortSignal) {
+    stop.addEventListener('abort', () => { this.ring(); }, { once: true });
+  }
+
+  reset(): void {
+    this.rung = false;
+  }
+
+  ring(): void {
+    this.rung = true;
+    this.wake?.();
+  }
+
+  async wait(ms: number): Promise<void> {
+    if (this.rung || this.stop.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wake = undefined;
+  }
+}

@@ -1,0 +1,160 @@
+import type { Condition, FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
+import type { View } from '../../application/projections/projection.js';
+import { wordsOf } from '../../application/text.js';
+import { refusingOutages, type Database } from './database.js';
+import { columnAt, columnValue, createTable, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
+
+const facetSize = 100;
+
+export class PostgresViewStores implements ViewStores {
+  constructor(private readonly databaseOf: (home: View<object>['home']) => Database) {}
+
+  async open<D extends object>(view: View<D>): Promise<ViewStore<D>> {
+    const table = tableOf(view);
+    const database = this.databaseOf(view.home);
+    await createTable(view, table, database);
+    return new PostgresViewStore(view, table, database);
+  }
+}
+
+interface ProgressRow { applied: ViewProgress['applied']; behind_since: string | null; checked_at: string; epochs: Record<string, string> }
+
+class PostgresViewStore<D extends object> implements ViewStore<D> {
+  private readonly progressName: string;
+  private readonly writeText: string;
+
+  constructor(private readonly view: View<D>, private readonly table: Table, private readonly database: Database) {
+    this.progressName = `${view.name} r${view.revision}`;
+    this.writeText = writeStatement(table);
+  }
+
+  async read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>> {
+    const { rows } = await this.ask<StoredDocument<D>>(`read ${this.progressName}`,
+      `select id, revision, applied, deleted, document from ${this.table.name} where id = any($1)`, [ids]);
+    return new Map(rows.map((row) => [row.id, row]));
+  }
+
+  async write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
+    // Always in the same order: two writers of the same documents must not wait for each other in a circle.
+    const sorted = [...documents].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const { rows } = await refusingOutages('view.unavailable', () => this.database.writes.query<{ id: string }>({
+      name: `write ${this.progressName}`,
+      text: this.writeText,
+      values: [
+        sorted.map(({ id }) => id),
+        sorted.map(({ revision }) => revision),
+        sorted.map(({ applied }) => JSON.stringify(applied)),
+        sorted.map(({ deleted }) => deleted),
+        sorted.map(({ document }) => JSON.stringify(document)),
+        sorted.map(({ document }) => wordsOf(this.view, document).join(' ')),
+        this.progressName, JSON.stringify(progress.applied), progress.behindSince, progress.checkedAt, JSON.stringify(progress.epochs),
+        ...this.table.columns.map((column) => sorted.map(({ document }) => columnValue(document, column))),
+      ],
+    }));
+    if (rows.length === documents.length) return [];
+    const stored = new Set(rows.map(({ id }) => id));
+    return documents.map(({ id }) => id).filter((id) => !stored.has(id));
+  }
+
+  async progress(): Promise<ViewProgress | undefined> {
+    const { rows } = await this.ask<ProgressRow>('progress', 'select applied, behind_since, checked_at, epochs from view_progress where view = $1', [this.progressName]);
+    return rows[0] && progressOf(rows[0]);
+  }
+
+  async find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
+    const values: unknown[] = [this.progressName];
+    const value = (one: unknown) => `$${values.push(one)}`;
+    const column = (path: string) => columnAt(this.view, this.table.columns, path);
+    const conditions = ['not deleted', ...where.map((condition) => holds(condition, column(condition.field), value)),
+      ...(words === undefined ? [] : [words.length === 0 ? 'false' : `words @@ ${value(tsquery(words))}::tsquery`])].join(' and ');
+    const by = column(sort.field);
+    const direction = sort.descending ? 'desc' : 'asc';
+    const behind = after === undefined ? '' : ` and (${by.name}, id) ${sort.descending ? '<' : '>'} (${value(after[0])}, ${value(after[1])})`;
+    // One statement is one snapshot: the page, the counts and the progress belong together.
+    const { rows: [row] } = await this.ask<{ items: (StoredDocument<D> & { place: string | number })[] | null; total: number; progress: ProgressRow | null; facets: Record<string, FacetCount[] | null> | null }>(undefined, `
+      select
+        (select json_agg(page) from (
+          select id, revision, applied, deleted, document, ${by.name} as place from ${this.table.name}
+          where ${conditions}${behind} order by ${by.name} ${direction}, id ${direction} limit ${value(limit + 1)}) page) as items,
+        (select count(*) from ${this.table.name} where ${conditions}) as total,
+        (select row_to_json(p) from view_progress p where view = $1) as progress,
+        ${facets.length === 0 ? 'null' : `json_build_object(${facets.map((path) => `${value(path)}::text, ${facet(column(path), this.view.fields[path]?.kind === 'date', this.table.name, conditions)}`).join(', ')})`} as facets`,
+    values);
+    const found = row?.items ?? [];
+    const items = found.slice(0, limit);
+    const last = items.at(-1);
+    return {
+      items: items.map(({ place: _place, ...stored }) => stored as unknown as StoredDocument<D>),
+      total: row?.total ?? 0,
+      ...(found.length > limit && last !== undefined && { next: [last.place, last.id] as const }),
+      facets: Object.fromEntries(facets.map((path) => [path, row?.facets?.[path] ?? []])),
+      progress: row?.progress ? progressOf(row.progress) : { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} },
+    };
+  }
+
+  async reset(): Promise<void> {
+    await refusingOutages('view.unavailable', () => this.database.writes.query(
+      `with gone as (delete from view_progress where view = '${this.progressName}') delete from ${this.table.name}`));
+  }
+
+  private ask<R extends object>(name: string | undefined, text: string, values: unknown[]) {
+    return refusingOutages('view.unavailable', () => this.database.reads.query<R>({ ...(name !== undefined && { name }), text, values }));
+  }
+}
+
+function progressOf({ applied, behind_since: behindSince, checked_at: checkedAt, epochs }: ProgressRow): ViewProgress {
+  return { applied, behindSince, checkedAt, epochs };
+}
+
+/** One statement is one transaction: the documents whose revision is the next one, and the progress only if that was all of them. */
+function writeStatement({ name, columns }: Table): string {
+  const first = 12;
+  const parameter = (column: Column, index: number) => `$${first + index}::${column.type === 'text[]' ? 'text' : column.type}[]`;
+  const value = ({ name: own, type }: Column) => (type === 'text[]' ? `string_to_array(i.${own}, '${separator}')` : `i.${own}`);
+  const names = columns.map((column) => `, ${column.name}`).join('');
+  return `
+    with input as (
+      select * from unnest($1::text[], $2::int[], $3::text[], $4::boolean[], $5::text[], $6::text[]${columns.map((column, index) => `, ${parameter(column, index)}`).join('')})
+        as i(id, revision, applied, deleted, document, words${names})
+    ), stored as (
+      insert into ${name} as t (id, revision, applied, deleted, document, words${names})
+      select i.id, i.revision, i.applied::json, i.deleted, i.document::json, array_to_tsvector(string_to_array(i.words, ' '))${columns.map((column) => `, ${value(column)}`).join('')}
+      from input i where i.revision = 1 or (select true from ${name} e where e.id = i.id)
+      on conflict (id) do update set (revision, applied, deleted, document, words${names}) =
+        row(excluded.revision, excluded.applied, excluded.deleted, excluded.document, excluded.words${columns.map((column) => `, excluded.${column.name}`).join('')})
+      where t.revision = excluded.revision - 1
+      returning id
+    ), progress as (
+      insert into view_progress as p (view, applied, behind_since, checked_at, epochs)
+      select $7, $8::jsonb, $9, $10, $11::jsonb where (select count(*) from stored) = cardinality($1::text[])
+      on conflict (view) do update set behind_since = excluded.behind_since, checked_at = excluded.checked_at, epochs = excluded.epochs, applied = (
+        select coalesce(jsonb_object_agg(source, greatest((p.applied ->> source)::bigint, (excluded.applied ->> source)::bigint)), '{}')
+        from jsonb_object_keys(p.applied || excluded.applied) as source)
+    )
+    select id from stored`;
+}
+
+function holds(condition: Condition, { name, type }: Column, value: (one: unknown) => string): string {
+  if ('in' in condition) {
+    if (type === 'text[]') return `${name} && ${value(condition.in)}::text[]`;
+    return `${name} = any(${value(condition.in)}::${type}[])`;
+  }
+  const { from, to, before } = condition;
+  const bounds = [
+    ...(from === undefined ? [] : [`${name} >= ${value(from)}`]),
+    ...(to === undefined ? [] : [`${name} <= ${value(to)}`]),
+    ...(before === undefined ? [] : [`${name} < ${value(before)}`]),
+  ];
+  return bounds.length === 0 ? `${name} is not null` : bounds.join(' and ');
+}
+
+function facet({ name }: Column, months: boolean, table: string, conditions: string): string {
+  const key = months ? `left(${name}, 7)` : `${name}::text collate "C"`;
+  return `(select json_agg(f) from (select ${key} as key, count(*) as count from ${table} where ${conditions} and ${name} is not null
+    group by 1 order by ${months ? 'key' : `count desc, key limit ${facetSize}`}) f)`;
+}
+
+/** Folded words as lexemes, quoted: nothing in them is query syntax. The last one as a prefix. */
+function tsquery(words: readonly string[]): string {
+  return words.map((word, index) => `'${word.replaceAll('\\', '\\\\').replaceAll("'", "''")}'${index === words.length - 1 ? ':*' : ''}`).join(' & ');
+}
