@@ -1,6 +1,7 @@
 import { order, type Order, type OrderCommand } from '../../domain/orders/order.js';
 import type { Aggregate } from '../aggregate.js';
-import { waitFor, type ConsistencyToken } from '../consistency.js';
+import type { Seen } from '../caller.js';
+import { waitFor } from '../consistency.js';
 import type { CommandOutcome, Execute, Request } from '../execute.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { orderCustomers, type OrderCustomer } from '../projections/index.js';
@@ -20,12 +21,6 @@ type PlaceOrder = Extract<OrderCommand, { type: 'PlaceOrder' }>;
 
 /** An order command as it is asked for: what `orders` knows of the customer is added here. */
 export type OrderCommandRequest = Exclude<OrderCommand, PlaceOrder> | Omit<PlaceOrder, 'customer'>;
-
-/** What the caller has already seen: the copy of the customers must not be older. */
-export interface Seen {
-  tokens: readonly ConsistencyToken[];
-  waitMs: number;
-}
 
 export type OrderCommands = (command: OrderCommandRequest, request: Request, seen?: Seen) => Promise<CommandOutcome>;
 

@@ -6,6 +6,7 @@ import { createOrderCommands } from '../../application/orders/order-commands.js'
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { View } from '../../application/projections/projection.js';
+import { contexts } from '../../domain/events.js';
 import type { Config } from '../config.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { LogFeed } from '../log/log-feed.js';
@@ -23,6 +24,7 @@ import { PostgresEventStore } from '../postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../postgres/postgres-snapshot-store.js';
+import { pruneIdempotency } from '../postgres/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/postgres-view-store.js';
 import { Token } from './tokens.js';
 import { openViews } from './views.js';
@@ -44,6 +46,8 @@ export const postgresDatabases = new ContainerModule(({ bind }) => {
   bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle]);
 });
 
+const hourMs = 3_600_000;
+
 async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Record<Schema, Database>> {
   let urls = config.databases;
   if (urls === undefined) {
@@ -59,7 +63,15 @@ async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Reco
     lifecycle.opens(`database of ${schema}`, () => database.close());
     return database;
   };
-  return { customers: await open('customers'), orders: await open('orders'), views: await open('views') };
+  const databases = { customers: await open('customers'), orders: await open('orders'), views: await open('views') };
+  const prune = () => {
+    // An outage is no matter: the next hour will do.
+    for (const context of contexts) pruneIdempotency(databases[context], config.idempotencyRetentionHours).catch(() => undefined);
+  };
+  prune();
+  const hourly = setInterval(prune, hourMs);
+  lifecycle.opens('hourly pruning', () => { clearInterval(hourly); return Promise.resolve(); });
+  return databases;
 }
 
 type Databases = Record<Schema, Database>;

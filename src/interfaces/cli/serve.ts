@@ -29,7 +29,7 @@ async function serve(config: Config): Promise<void> {
   const stop = new AbortController();
   let workers: Promise<void> = Promise.resolve();
   try {
-    workers = service.run(stop.signal);
+    workers = service.run(config.roles, stop.signal);
     if (config.roles.includes('api')) {
       const server = createServer(service.app);
       await listen(server, config);

@@ -1,0 +1,81 @@
+import type { OrderStatus } from '../../domain/orders/order.js';
+import type { Caller, Seen } from '../caller.js';
+import { boundsOf, type Period } from '../period.js';
+import type { Clock } from '../ports/clock.js';
+import type { EventStore } from '../ports/event-store.js';
+import type { Condition, Place, ViewPage, ViewStore } from '../ports/view-store.js';
+import { orders, type OrderDocument } from '../projections/index.js';
+import { createStreamQueries, type StreamQueries } from '../stream-queries.js';
+import { foldWords } from '../text.js';
+import { createViewQueries, type ViewQueries } from '../view-queries.js';
+import { orders as aggregate } from './order-commands.js';
+
+/** Everything that is given must hold; several values of one field are alternatives. */
+export interface OrderFilter {
+  customerId?: readonly string[];
+  status?: readonly OrderStatus[];
+  paid?: boolean;
+  currency?: readonly string[];
+  /** Inclusive and exclusive, ISO 8601 in UTC. */
+  placedFrom?: string;
+  placedTo?: string;
+  period?: Period;
+  minTotalMinor?: number;
+  maxTotalMinor?: number;
+  sku?: readonly string[];
+  /** Every word must occur in the order's text, the last one as a prefix. */
+  q?: string;
+}
+
+export interface ListOptions {
+  sort: { field: string; descending: boolean };
+  limit: number;
+  after?: Place;
+  facets?: readonly string[];
+}
+
+export interface WaitingOrders {
+  count: number;
+  oldest: OrderDocument[];
+}
+
+export interface OrderQueries extends Pick<ViewQueries<OrderDocument>, 'one'>, StreamQueries<OrderDocument> {
+  list(filter: OrderFilter, options: ListOptions, caller: Caller, seen?: Seen): Promise<ViewPage<OrderDocument>>;
+  /** Orders that have waited for their credit decision since before `instant`: the saga is stuck, or slow. */
+  waitingSince(instant: Date): Promise<WaitingOrders>;
+}
+
+export function createOrderQueries({ store, view, clock }: { store: EventStore<'orders'>; view: ViewStore<OrderDocument>; clock: Clock }): OrderQueries {
+  const { list, one } = createViewQueries(orders, view, 'order.unknown');
+  return {
+    one,
+    ...createStreamQueries({ view: orders, store, stream: aggregate.stream, unknown: 'order.unknown' }),
+    list(filter, options, caller, seen) {
+      const query = { where: conditions(filter, clock), ...(filter.q !== undefined && { words: foldWords(filter.q) }), ...options };
+      return list(query, caller, seen);
+    },
+    async waitingSince(instant) {
+      const { items, total } = await list({
+        where: [{ field: 'status', in: ['placed'] }, { field: 'placedAt', before: instant.toISOString() }],
+        sort: { field: 'placedAt', descending: false },
+        limit: 100,
+      }, {});
+      return { count: total, oldest: items.map(({ document }) => document) };
+    },
+  };
+}
+
+function conditions({ customerId, status, paid, currency, placedFrom, placedTo, period, minTotalMinor, maxTotalMinor, sku }: OrderFilter, clock: Clock): Condition[] {
+  const where: Condition[] = [];
+  if (customerId !== undefined) where.push({ field: 'customerId', in: customerId });
+  if (status !== undefined) where.push({ field: 'status', in: status });
+  if (paid !== undefined) where.push({ field: 'paid', in: [paid] });
+  if (currency !== undefined) where.push({ field: 'currency', in: currency });
+  if (sku !== undefined) where.push({ field: 'lines.sku', in: sku });
+  if (placedFrom !== undefined) where.push({ field: 'placedAt', from: placedFrom });
+  if (placedTo !== undefined) where.push({ field: 'placedAt', before: placedTo });
+  if (period !== undefined) where.push({ field: 'placedAt', ...boundsOf(period, clock.now()) });
+  if (minTotalMinor !== undefined) where.push({ field: 'totalMinor', from: minTotalMinor });
+  if (maxTotalMinor !== undefined) where.push({ field: 'totalMinor', to: maxTotalMinor });
+  return where;
+}

@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import Joi from 'joi';
+import type { ConsistencyToken } from '../../application/consistency.js';
+import type { CommandOutcome, Request } from '../../application/execute.js';
+import type { OrderCommandRequest } from '../../application/orders/order-commands.js';
+import type { CustomerCommand } from '../../domain/customers/customer.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+import type { Service } from '../../infrastructure/composition/compose.js';
+import { canonical } from '../canonical.js';
+import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
+import { parseStrictJson } from '../http/strict-json.js';
+import type { ImportProgress } from './import.js';
+
+export interface ImportOptions {
+  inFlight: number;
+  policyTimeoutMs: number;
+  rejectedFile: string;
+  stop: AbortSignal;
+  onProgress: (now: ImportProgress) => void;
+}
+
+export interface ImportSummary {
+  lines: number;
+  applied: number;
+  /** Done by an earlier import. */
+  replayed: number;
+  rejected: number;
+  seconds: number;
+}
+
+type Line = { id: string; at: string; type: CommandType; customerId?: string; orderId?: string };
+type Context = Pick<Service, 'customerCommands' | 'orderCommands' | 'stores' | 'settled' | 'run'>;
+
+/** Refusals that may only say that the policies have not got so far. */
+const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
+const retries = 5;
+const copyWaitMs = 30_000;
+
+/** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others are under way together. */
+export async function importLines(service: Context, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress }: ImportOptions): Promise<ImportSummary> {
+  const began = performance.now();
+  const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
+  const chains = new Map<string, Promise<unknown>>();
+  const seen = new Map<string, ConsistencyToken>();
+  const open = new Set<Promise<void>>();
+  const rejected = new RejectedLines(rejectedFile);
+  const workers = new AbortController();
+  // Beside a service that runs them already, these stand by.
+  const running = service.run(['projector', 'policies'], workers.signal);
+  let bytes = 0;
+  let failure: unknown;
+
+  try {
+    // Latin-1 keeps the bytes: whether they are UTF-8 is for the strict reader to say.
+    for await (const text of file.readLines({ encoding: 'latin1', autoClose: false })) {
+      if (stop.aborted || failure !== undefined) break;
+      bytes += text.length + 1;
+      summary.lines++;
+      if (text.trim() === '') continue;
+      const number = summary.lines;
+      const line = understand(Buffer.from(text, 'latin1'));
+      if (line instanceof Rejection) {
+        summary.rejected++;
+        rejected.add(number, line, text);
+        continue;
+      }
+      const work: Promise<void> = inOrder(chains, keysOf(line), () => run(line))
+        .then((outcome) => { summary[outcome.replayed ? 'replayed' : 'applied']++; })
+        .catch((error: unknown) => {
+          if (!(error instanceof Rejection) || error.code === 'log.unavailable') failure ??= error;
+          else {
+            summary.rejected++;
+            rejected.add(number, error, text);
+          }
+        })
+        .finally(() => { open.delete(work); });
+      open.add(work);
+      if (open.size >= inFlight) await Promise.race(open);
+      onProgress({ lines: summary.lines, bytes, seconds: (performance.now() - began) / 1_000 });
+    }
+    await Promise.all(open);
+    if (failure !== undefined) throw failure;
+    if (!stop.aborted) await service.settled(policyTimeoutMs);
+    return { ...summary, seconds: (performance.now() - began) / 1_000 };
+  } finally {
+    workers.abort();
+    await running;
+    await rejected.close();
+  }
+
+  async function run(line: Line): Promise<CommandOutcome> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await give(line);
+      } catch (error) {
+        if (!(error instanceof Rejection) || tries > retries) throw error;
+        if (error.code === 'customer.unknown' && line.type === 'PlaceOrder' && await registered(line.customerId ?? '')) continue;
+        if (!passing.has(error.code)) throw error;
+        // Once the policies have reacted to all there is, a refusal is one.
+        if (tries > 1 && error.code !== 'order.not-approved') throw error;
+        await service.settled(policyTimeoutMs);
+      }
+    }
+  }
+
+  async function give({ id, at, ...command }: Line): Promise<CommandOutcome> {
+    const request: Request = {
+      principal: 'import', correlationId: `import:${createHash('sha256').update(id).digest('hex').slice(0, 32)}`, causationId: null, at: new Date(at),
+      idempotency: { key: id, digest: createHash('sha256').update(canonical({ at, ...command })).digest('hex') },
+    };
+    if (command.orderId !== undefined || command.type === 'PlaceOrder') {
+      const token = seen.get(command.customerId ?? '');
+      return service.orderCommands(command as OrderCommandRequest, request, token && { tokens: [token], waitMs: copyWaitMs });
+    }
+    const outcome = await service.customerCommands(command as CustomerCommand, request);
+    seen.set(command.customerId ?? '', outcome as ConsistencyToken);
+    return outcome;
+  }
+
+  /** Whether the customers' log knows the customer: then the copy is only behind, and waited for. */
+  async function registered(customerId: string): Promise<boolean> {
+    if (seen.has(customerId)) return false;
+    const last = (await service.stores.customers.readStream(`customer-${customerId}`)).at(-1);
+    if (last === undefined) return false;
+    await service.settled(policyTimeoutMs);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return true;
+  }
+}
+
+const envelope = {
+  id: Joi.string().max(255).pattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, 'printable ASCII').required(),
+  at: Joi.string().isoDate().required(),
+};
+
+const schemas = new Map<string, Joi.ObjectSchema>([
+  ...customerCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], customerId: identifier.required() })] as const),
+  ...orderCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], orderId: identifier.required() })] as const),
+]);
+
+function understand(bytes: Buffer): Line | Rejection {
+  try {
+    const input = parseStrictJson(bytes);
+    const type = (input as { type?: unknown } | null)?.type;
+    const schema = typeof type === 'string' ? schemas.get(type) : undefined;
+    if (schema === undefined) return new Rejection('input.invalid', { errors: [{ pointer: '/type', message: `must be one of ${[...schemas.keys()].join(', ')}` }] });
+    const result = validate<Line>(schema, input);
+    return 'errors' in result ? new Rejection('input.invalid', { errors: result.errors }) : result.value;
+  } catch (error) {
+    if (error instanceof Rejection) return error;
+    throw error;
+  }
+}
+
+/** Whose order must be kept: an order's own lines, and a customer's lines with the orders that they place. */
+function keysOf({ customerId, orderId }: Line): string[] {
+  return [...(customerId === undefined ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
+}
+
+function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {
+  const before = Promise.allSettled(keys.map((key) => chains.get(key)));
+  const mine = before.then(work);
+  for (const key of keys) chains.set(key, mine);
+  const leave = () => { for (const key of keys) if (chains.get(key) === mine) chains.delete(key); };
+  mine.then(leave, leave);
+  return mine;
+}
+
+/** Made when the first line is refused. */
+class RejectedLines {
+  private stream: WriteStream | undefined;
+
+  constructor(private readonly file: string) {}
+
+  add(line: number, { code, details }: Rejection, input: string): void {
+    this.stream ??= createWriteStream(this.file);
+    this.stream.write(`${JSON.stringify({ line, reason: { code, ...details }, input: Buffer.from(input, 'latin1').toString() })}\n`);
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      if (this.stream === undefined) resolve();
+      else this.stream.once('error', reject).end(() => { resolve(); });
+    });
+  }
+}

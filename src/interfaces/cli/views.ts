@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { views as declarations, type ViewName } from '../../application/projections/index.js';
+import type { Service } from '../../infrastructure/composition/compose.js';
+import { withService } from './with-service.js';
+
+export function registerViews(program: Command): void {
+  const views = program.command('views').description('look at the query stores');
+  views.command('list').description('how far each view has got')
+    .option('--json', 'as JSON')
+    .action(({ json }: { json?: true }) => withService(async (service) => {
+      const rows = await listViews(service);
+      if (json) console.log(JSON.stringify(rows));
+      else console.table(Object.fromEntries(rows.map(({ name, ...row }) => [name, row])));
+    }));
+}
+
+async function listViews({ views, stores }: Service) {
+  const heads = { customers: (await stores.customers.head()).position, orders: (await stores.orders.head()).position };
+  return Promise.all((Object.keys(declarations) as ViewName[]).map(async (key) => {
+    const { name, revision, sortable, contexts } = declarations[key];
+    const { total, progress } = await views[key].find({ where: [], sort: { field: sortable[0] ?? '', descending: false }, limit: 1 });
+    const position = (context: string) => Math.max(0, ...Object.entries(progress.applied).filter(([source]) => source.startsWith(`${context}/`)).map(([, applied]) => applied ?? 0));
+    return {
+      name, revision, documents: total,
+      positions: contexts.map((context) => `${context} ${position(context)} of ${heads[context]}`).join(', '),
+      behindSince: progress.behindSince, checkedAt: progress.checkedAt,
+    };
+  }));
+}

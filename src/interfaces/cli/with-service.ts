@@ -1,0 +1,27 @@
+import { compose, type Service } from '../../infrastructure/composition/compose.js';
+import { processEnvironment, readConfig } from '../../infrastructure/config.js';
+import { OperatorError } from '../../infrastructure/operator-error.js';
+
+/** Runs `work` on the configured data, beside a running service or without one, and closes everything afterwards. */
+export async function withService<T>(work: (service: Service) => Promise<T>): Promise<T> {
+  const config = readConfig({ LOG_LEVEL: 'warn', ...processEnvironment() });
+  if (config.profile === 'memory') throw new OperatorError('PROFILE=memory keeps its data inside the running service: there is nothing here to work on.');
+  const service = await compose(config);
+  try {
+    return await work(service);
+  } finally {
+    await service.close();
+  }
+}
+
+/** Aborted at the first SIGINT or SIGTERM; a second one ends the process at once. */
+export function untilInterrupted(): AbortSignal {
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return stop.signal;
+}

@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import swaggerUi from 'swagger-ui-express';
+import type { CustomerCommands } from '../../application/customers/customer-commands.js';
+import type { CustomerQueries } from '../../application/customers/customer-queries.js';
+import type { OrderCommands } from '../../application/orders/order-commands.js';
+import type { OrderQueries } from '../../application/orders/order-queries.js';
+import type { Clock } from '../../application/ports/clock.js';
+import type { Ids } from '../../application/ports/ids.js';
+import type { Logger } from '../../application/ports/logger.js';
+import type { Traces } from '../../application/traces.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+import { canonical } from '../canonical.js';
+import { validate } from '../command-schemas.js';
+import { authorize, type Authenticate } from './access.js';
+import { createCursors } from './cursor.js';
+import { customerRoutes } from './customers.routes.js';
+import { createMetrics, type Metrics } from './metrics.js';
+import { openApiOf } from './openapi.js';
+import { operatingRoutes, type Component, type ViewState } from './operating.routes.js';
+import { orderRoutes } from './orders.routes.js';
+import { problemOf } from './problem.js';
+import type { Call, Reply, Route } from './route.js';
+import { parseStrictJson } from './strict-json.js';
+
+export interface HttpDependencies {
+  customerCommands: CustomerCommands;
+  customerQueries: CustomerQueries;
+  orderCommands: OrderCommands;
+  orderQueries: OrderQueries;
+  traces: Traces;
+  components: () => Promise<Component[]>;
+  viewStates: () => Promise<ViewState[]>;
+  authenticate: Authenticate;
+  cursorSecret: string;
+  sagaTimeoutSeconds: number;
+  clock: Clock;
+  ids: Ids;
+  logger: Logger;
+  version: string;
+}
+
+const largestBody = 256 * 1024;
+
+// Answers are data for programs: nothing in them is to be run, framed, sniffed or kept.
+const headersOfAll = Object.entries({
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+});
+
+/** Every route there is: registered, documented and tested from this list. */
+export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Route[] {
+  const { customerCommands, customerQueries, orderCommands, orderQueries } = dependencies;
+  const shared = { ...dependencies, cursors: createCursors(dependencies.cursorSecret), metrics };
+  return [
+    ...orderRoutes({ ...shared, commands: orderCommands, queries: orderQueries }),
+    ...customerRoutes({ ...shared, commands: customerCommands, queries: customerQueries }),
+    ...operatingRoutes(shared),
+  ];
+}
+
+export function createApp(dependencies: HttpDependencies): Express {
+  const metrics = createMetrics();
+  const routes = routesOf(dependencies, metrics);
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', false);
+  for (const route of routes) {
+    if (route.scopes !== 'public' && !(route.scopes.length > 0)) throw new Error(`${route.method} ${route.path} does not declare its scope`);
+    app[route.method](route.path, answering(route, dependencies, metrics));
+  }
+  const documentation = openApiOf(routes, dependencies.version);
+  app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
+  app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerUi.serve, swaggerUi.setup(documentation, { customSiteTitle: 'Orderfold' }));
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
+    app.all(path, (request, response) => {
+      response.setHeader('allow', allowed.join(', '));
+      refuse(request, response, new Rejection('route.method-not-allowed', { method: request.method, allowed }), dependencies);
+    });
+  }
+  app.use((request, response) => { refuse(request, response, new Rejection('route.unknown', { path: request.path }), dependencies); });
+  // Express' own refusals: a path that cannot be decoded.
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    const badPath = error instanceof URIError || (error as { status?: number }).status === 400;
+    refuse(request, response, badPath ? new Rejection('input.invalid', { errors: [{ pointer: 'path', message: 'cannot be decoded' }] }) : error, dependencies);
+  });
+  return app;
+}
+
+function answering(route: Route, dependencies: HttpDependencies, metrics: Metrics) {
+  const method = route.method.toUpperCase();
+  const isCommand = route.method !== 'get';
+  return async (request: Request, response: Response): Promise<void> => {
+    const began = performance.now();
+    response.setHeader('x-correlation-id', correlationIdOf(request, dependencies));
+    try {
+      const reply = await route.handle(await callOf(route, request, response, dependencies));
+      send(response, reply);
+      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] === undefined ? 'done' : 'replayed');
+    } catch (error) {
+      refuse(request, response, error, dependencies);
+      if (isCommand) metrics.command(route.name, error instanceof Rejection ? error.code : 'failed');
+    }
+    metrics.answered(method, route.path, response.statusCode, (performance.now() - began) / 1_000);
+  };
+}
+
+async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies): Promise<Call> {
+  const principal = await authenticate(request.headers.authorization);
+  if (route.scopes !== 'public') authorize(principal, route.scopes);
+  const params = checked(route, 'params', request.params, (path) => `{${String(path[0])}}`) as Record<string, string>;
+  const query = checked(route, 'query', queryOf(request), (path) => `?${String(path[0] ?? '')}`);
+  const bytes = route.body === undefined ? undefined : await bodyOf(request);
+  const body = bytes === undefined ? {} : checked(route, 'body', parseStrictJson(bytes));
+  const { traceparent } = request.headers;
+  return {
+    params,
+    query,
+    body,
+    headers: request.headers,
+    principal,
+    correlationId: response.getHeader('x-correlation-id') as string,
+    ...(typeof traceparent === 'string' && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) && { traceparent }),
+    digest: () => createHash('sha256').update(`${request.method} ${request.path} ${canonical(body)}`).digest('hex'),
+  };
+}
+
+function checked(route: Route, part: 'params' | 'query' | 'body', input: unknown, pointer?: (path: readonly (string | number)[]) => string): Record<string, unknown> {
+  const schema = route[part];
+  if (schema === undefined) {
+    const [unknown] = Object.keys(input as object);
+    if (part === 'query' && unknown !== undefined) throw new Rejection('input.invalid', { errors: [{ pointer: `?${unknown}`, message: 'is not allowed' }] });
+    return {};
+  }
+  const result = validate<Record<string, unknown>>(schema, input, { convert: part === 'query', ...(pointer && { pointer }) });
+  if ('errors' in result) throw new Rejection('input.invalid', { errors: result.errors });
+  return result.value;
+}
+
+/** Parameters of the URL, each at most once. */
+function queryOf(request: Request): Record<string, string> {
+  const mark = request.url.indexOf('?');
+  if (mark < 0) return {};
+  const query: Record<string, string> = {};
+  for (const [name, value] of new URLSearchParams(request.url.slice(mark + 1))) {
+    if (Object.hasOwn(query, name)) throw new Rejection('input.invalid', { errors: [{ pointer: `?${name}`, message: 'is there twice' }] });
+    if (value.includes('\0') || value.includes('\ufffd')) throw new Rejection('input.invalid', { errors: [{ pointer: `?${name}`, message: 'must be UTF-8 text without NUL' }] });
+    query[name] = value;
+  }
+  return query;
+}
+
+function bodyOf(request: Request): Promise<Buffer> {
+  const { 'content-type': type = '', 'content-encoding': encoding = 'identity', 'content-length': length = '0' } = request.headers;
+  if (!/^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(type)) throw new Rejection('input.unsupported-media-type', { errors: [{ pointer: 'Content-Type', message: 'must be application/json in UTF-8' }] });
+  if (encoding !== 'identity') throw new Rejection('input.unsupported-media-type', { errors: [{ pointer: 'Content-Encoding', message: 'must be absent' }] });
+  const tooLarge = () => new Rejection('input.too-large', { errors: [{ pointer: '', message: `must not be larger than ${largestBody} bytes` }] });
+  if (Number(length) > largestBody) throw tooLarge();
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > largestBody) reject(tooLarge());
+      else chunks.push(chunk);
+    });
+    request.on('end', () => { resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)); });
+    request.on('error', reject);
+    request.on('close', () => { reject(new Error('the connection was closed before the body was there')); });
+  });
+}
+
+function correlationIdOf(request: IncomingMessage, { ids }: HttpDependencies): string {
+  const given = request.headers['x-correlation-id'];
+  return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : ids.next();
+}
+
+function send(response: Response, { status, headers = {}, body }: Reply, type = 'application/json; charset=utf-8'): void {
+  response.statusCode = status;
+  for (const [name, value] of headersOfAll) response.setHeader(name, value);
+  response.setHeader('content-type', type);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  response.end(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+function refuse(request: Request, response: Response, error: unknown, dependencies: HttpDependencies): void {
+  if (response.headersSent || response.destroyed) return;
+  const correlationId = response.getHeader('x-correlation-id') as string | undefined ?? correlationIdOf(request, dependencies);
+  response.setHeader('x-correlation-id', correlationId);
+  if (!(error instanceof Rejection)) dependencies.logger.error({ err: error, method: request.method, path: request.path, correlationId }, 'a request failed');
+  const { problem, headers } = problemOf(error, correlationId);
+  // A body that was not read to its end would be taken for the next request.
+  if (!request.readableEnded) response.setHeader('connection', 'close');
+  send(response, { status: problem.status, headers, body: problem }, 'application/problem+json; charset=utf-8');
+}

@@ -1,0 +1,106 @@
+import Joi from 'joi';
+import type { OrderQueries } from '../../application/orders/order-queries.js';
+import type { Clock } from '../../application/ports/clock.js';
+import type { ViewProgress } from '../../application/ports/view-store.js';
+import type { TraceNode, Traces } from '../../application/traces.js';
+import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
+import { eventBody } from './call.js';
+import type { Metrics } from './metrics.js';
+import { problems } from './problem.js';
+import { lagMs } from './replies.js';
+import type { Route } from './route.js';
+import { trace } from './schemas.js';
+
+/** A part of the service, for readiness. `error` says what is wrong with it. */
+export interface Component {
+  name: string;
+  /** The service cannot do its work without it. */
+  vital: boolean;
+  status: 'up' | 'standby' | 'down';
+  error?: string;
+}
+
+export interface ViewState {
+  name: string;
+  revision: number;
+  progress: ViewProgress | undefined;
+}
+
+interface Dependencies {
+  /** Asks every part, each with a time limit. */
+  components: () => Promise<Component[]>;
+  viewStates: () => Promise<ViewState[]>;
+  orderQueries: OrderQueries;
+  traces: Traces;
+  metrics: Metrics;
+  clock: Clock;
+  sagaTimeoutSeconds: number;
+}
+
+export function operatingRoutes({ components, viewStates, orderQueries, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
+  const json = Joi.object().unknown();
+  const viewBody = ({ name, revision, progress }: ViewState) => ({
+    name, revision, positions: progress?.applied ?? {}, lagMs: progress === undefined ? null : lagMs(progress, clock.now()), checkedAt: progress?.checkedAt ?? null,
+  });
+  const waiting = () => orderQueries.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000));
+
+  return [
+    {
+      method: 'get', path: '/health/live', scopes: 'public', name: 'GetLiveness', summary: 'Whether the process runs', answer: { status: 200, description: 'It does', schema: json },
+      handle: () => ({ status: 200, body: { status: 'live' } }),
+    },
+    {
+      method: 'get', path: '/health/ready', scopes: 'public', name: 'GetReadiness', summary: 'Whether it can serve, part by part; 503 when it cannot',
+      answer: { status: 200, description: 'It can', schema: json },
+      async handle() {
+        const parts = await components();
+        const down = parts.some(({ status, vital }) => vital && status === 'down');
+        const views = down ? [] : await viewStates().catch(() => []);
+        return {
+          status: down ? 503 : 200,
+          ...(down && { headers: { 'retry-after': '2' } }),
+          body: { status: down ? 'not ready' : parts.some(({ status }) => status === 'down') ? 'degraded' : 'ready', components: parts, views: views.map(viewBody) },
+        };
+      },
+    },
+    {
+      method: 'get', path: '/metrics', scopes: ['ops'], name: 'GetMetrics', summary: 'Metrics in the format of Prometheus', answer: { status: 200, description: 'Metrics', schema: Joi.string() },
+      async handle() {
+        const [views, orders] = await Promise.all([viewStates().catch(() => []), waiting().catch(() => undefined)]);
+        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), waitingOrders: orders?.count }) };
+      },
+    },
+    {
+      method: 'get', path: '/ops/views', scopes: ['ops'], name: 'GetViews', summary: 'How far the views have got', answer: { status: 200, description: 'The views', schema: json },
+      handle: async () => ({ status: 200, body: { items: (await viewStates()).map(viewBody) } }),
+    },
+    {
+      method: 'get', path: '/ops/sagas', scopes: ['ops'], name: 'GetSagas', summary: 'Orders that wait too long for their credit decision', answer: { status: 200, description: 'Their count, and the oldest hundred', schema: json },
+      async handle() {
+        const { count, oldest } = await waiting();
+        return { status: 200, body: { timeoutSeconds: sagaTimeoutSeconds, waiting: count, oldest: oldest.map(({ orderId, customerId, placedAt }) => ({ orderId, customerId, placedAt })) } };
+      },
+    },
+    {
+      method: 'get', path: '/traces/:correlationId', scopes: ['history'], name: 'GetTrace', summary: 'Everything that one request caused, in both contexts',
+      params: Joi.object({ correlationId: Joi.string().max(128).pattern(/^[A-Za-z0-9._:-]+$/, 'letters, digits, ".", "_", ":" and "-"').required() }),
+      answer: { status: 200, description: 'Events as trees by causation', schema: trace },
+      async handle({ params: { correlationId = '' }, principal: { customerId } }) {
+        const mine = (node: TraceNode): boolean => customerId === undefined || node.event.data.customerId === customerId;
+        const roots = (await traces(correlationId)).filter(mine);
+        const body = ({ event, caused }: TraceNode): object => ({ context: event.context, stream: event.stream, ...eventBody(event), caused: caused.filter(mine).map(body) });
+        return { status: 200, body: { correlationId, events: roots.map(body) } };
+      },
+    },
+    {
+      method: 'get', path: '/problems/:code', scopes: 'public', name: 'GetProblem', summary: 'What a problem type means',
+      params: Joi.object({ code: Joi.string().max(64).pattern(/^[a-z.-]+$/, 'a problem code').required() }),
+      answer: { status: 200, description: 'The problem type', schema: json },
+      handle({ params: { code = '' } }) {
+        if (!Object.hasOwn(problems, code)) throw new Rejection('route.unknown', { path: `/problems/${code}` });
+        const { status, title } = problems[code as RejectionCode];
+        return { status: 200, body: { type: `/problems/${code}`, title, status } };
+      },
+    },
+  ];
+}

@@ -1,0 +1,56 @@
+import type { CommandOutcome } from '../../application/execute.js';
+import { formatToken } from '../../application/consistency.js';
+import type { Clock } from '../../application/ports/clock.js';
+import type { ViewPage, ViewProgress } from '../../application/ports/view-store.js';
+import type { Cursors } from './cursor.js';
+import type { Reply } from './route.js';
+
+/** A projector looks at the feed at least once a second: one that has not for longer is counted as behind since then. */
+const silentAfterMs = 3_000;
+
+export function commandReply(outcome: CommandOutcome, status: 200 | 201, location: string): Reply {
+  return {
+    status,
+    headers: {
+      etag: `"${outcome.version}"`,
+      location,
+      'consistency-token': formatToken(outcome),
+      ...(outcome.replayed && { 'idempotency-replayed': 'true' }),
+    },
+    body: outcome.body,
+  };
+}
+
+/** Milliseconds since the oldest event that the view has not applied was stored; 0 when there is none. */
+export function lagMs({ behindSince, checkedAt }: ViewProgress, now: Date): number {
+  if (behindSince !== null) return Math.max(0, now.getTime() - Date.parse(behindSince));
+  const silent = now.getTime() - Date.parse(checkedAt);
+  return silent > silentAfterMs ? silent : 0;
+}
+
+export function freshness(progress: ViewProgress, clock: Clock): Record<string, string> {
+  return { 'view-position': positions(progress).join(', '), 'view-lag-ms': String(lagMs(progress, clock.now())) };
+}
+
+/** `orders=1234`: the highest position applied, per context. */
+function positions({ applied }: ViewProgress): string[] {
+  const highest = new Map<string, number>();
+  for (const [source, position] of Object.entries(applied)) {
+    const context = source.slice(0, source.indexOf('/'));
+    highest.set(context, Math.max(highest.get(context) ?? 0, position ?? 0));
+  }
+  return [...highest].map(([context, position]) => `${context}=${position}`);
+}
+
+export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets }: { cursors: Cursors; query: unknown; clock: Clock; facets?: Readonly<Record<string, string>> }): Reply {
+  return {
+    status: 200,
+    headers: freshness(page.progress, clock),
+    body: {
+      items: page.items.map(({ document }) => document),
+      total: page.total,
+      ...(page.next !== undefined && { nextCursor: cursors.write(page.next, query) }),
+      ...(facets !== undefined && { facets: Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []])) }),
+    },
+  };
+}
