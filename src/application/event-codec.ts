@@ -16,6 +16,7 @@ export type Upcasters = Readonly<Record<string, readonly Upcaster[]>>;
 /** The one way in and out of a log: every reader gets today's shapes, however old the event. */
 export interface EventCodec {
   encode(event: EventsOf[Context]): EncodedEvent;
+  /** Takes over `stored.data`. */
   decode<C extends Context>(stored: EncodedEvent): EventsOf[C];
 }
 
@@ -26,8 +27,10 @@ export function eventCodec(upcasters: Upcasters): EventCodec {
       return { type, schemaVersion: (upcasters[type]?.length ?? 0) + 1, data };
     },
     decode<C extends Context>({ type, schemaVersion, data }: EncodedEvent) {
-      const steps = upcasters[type]?.slice(schemaVersion - 1) ?? [];
-      return { ...steps.reduce((shape, upcast) => upcast(shape), data), type } as unknown as EventsOf[C];
+      const steps = upcasters[type];
+      const shape = steps === undefined ? data : steps.slice(schemaVersion - 1).reduce((older, upcast) => upcast(older), data);
+      shape.type = type;
+      return shape as unknown as EventsOf[C];
     },
   };
 }

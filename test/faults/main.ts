@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { freshDatabase, stopPostgres } from '../support/postgres.js';
+import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
-import { openToAll } from './support.js';
+
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
 
@@ -29,10 +27,8 @@ const trials: Record<string, () => Promise<string>> = {
     }
   },
   async kill() {
-    const dataDir = await mkdtemp(join(tmpdir(), 'orderfold-kill-'));
+    const dataDir = await temporaryDirectory();
     try {
-      // The embedded server runs as another user when we are root.
-      await openToAll(dataDir);
       return await kills(dataDir, { kills: Number(values.kills), seed: Number(values.seed) });
     } finally {
       await rm(dataDir, { recursive: true, force: true });

@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { v7 as uuid } from 'uuid';
@@ -54,8 +53,4 @@ export async function readWholeLog(dataDir: string): Promise<{ customers: Logged
     });
   };
   return { customers: await read('customers'), orders: await read('orders') };
-}
-
-export function openToAll(directory: string): Promise<void> {
-  return chmod(directory, 0o755);
 }

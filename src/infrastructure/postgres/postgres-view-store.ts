@@ -5,6 +5,7 @@ import { refusingOutages, type Database } from './database.js';
 import { columnAt, columnValue, createTable, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
 const facetSize = 100;
+const preparedShapes = 100;
 
 export class PostgresViewStores implements ViewStores {
   constructor(private readonly databaseOf: (home: View<object>['home']) => Database) {}
@@ -19,9 +20,17 @@ export class PostgresViewStores implements ViewStores {
 
 interface ProgressRow { applied: ViewProgress['applied']; behind_since: string | null; checked_at: string; epochs: Record<string, string> }
 
+interface FoundRow<D> extends StoredDocument<D> {
+  place: string | number;
+  total: number;
+  progress: ProgressRow | null;
+  facets: Record<string, FacetCount[] | null> | null;
+}
+
 class PostgresViewStore<D extends object> implements ViewStore<D> {
   private readonly progressName: string;
   private readonly writeText: string;
+  private readonly prepared = new Map<string, string>();
 
   constructor(private readonly view: View<D>, private readonly table: Table, private readonly database: Database) {
     this.progressName = `${view.name} r${view.revision}`;
@@ -70,26 +79,32 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     const by = column(sort.field);
     const direction = sort.descending ? 'desc' : 'asc';
     const behind = after === undefined ? '' : ` and (${by.name}, id) ${sort.descending ? '<' : '>'} (${value(after[0])}, ${value(after[1])})`;
-    // One statement is one snapshot: the page, the counts and the progress belong together.
-    const { rows: [row] } = await this.ask<{ items: (StoredDocument<D> & { place: string | number })[] | null; total: number; progress: ProgressRow | null; facets: Record<string, FacetCount[] | null> | null }>(undefined, `
-      select
-        (select json_agg(page) from (
-          select id, revision, applied, deleted, document, ${by.name} as place from ${this.table.name}
-          where ${conditions}${behind} order by ${by.name} ${direction}, id ${direction} limit ${value(limit + 1)}) page) as items,
+    // One statement is one snapshot: the counts and the progress (a first row of their own) belong to the page behind them.
+    const text = `
+      select null::text as id, null::int as revision, null::json as applied, null::boolean as deleted, null::json as document, null::${by.type} as place,
         (select count(*) from ${this.table.name} where ${conditions}) as total,
         (select row_to_json(p) from view_progress p where view = $1) as progress,
-        ${facets.length === 0 ? 'null' : `json_build_object(${facets.map((path) => `${value(path)}::text, ${facet(column(path), this.view.fields[path]?.kind === 'date', this.table.name, conditions)}`).join(', ')})`} as facets`,
-    values);
-    const found = row?.items ?? [];
+        ${facets.length === 0 ? 'null::json' : `json_build_object(${facets.map((path) => `${value(path)}::text, ${facet(column(path), this.view.fields[path]?.kind === 'date', this.table.name, conditions)}`).join(', ')})`} as facets
+      union all (
+        select id, revision, applied, deleted, document, ${by.name}, null, null, null from ${this.table.name}
+        where ${conditions}${behind} order by ${by.name} ${direction}, id ${direction} limit ${value(limit + 1)})`;
+    const { rows: [counts, ...found] } = await this.ask<FoundRow<D>>(this.nameOf(text), text, values);
     const items = found.slice(0, limit);
     const last = items.at(-1);
     return {
-      items: items.map(({ place: _place, ...stored }) => stored as unknown as StoredDocument<D>),
-      total: row?.total ?? 0,
+      items: items.map(({ id, revision, applied, deleted, document }) => ({ id, revision, applied, deleted, document })),
+      total: counts?.total ?? 0,
       ...(found.length > limit && last !== undefined && { next: [last.place, last.id] as const }),
-      facets: Object.fromEntries(facets.map((path) => [path, row?.facets?.[path] ?? []])),
-      progress: row?.progress ? progressOf(row.progress) : { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} },
+      facets: Object.fromEntries(facets.map((path) => [path, counts?.facets?.[path] ?? []])),
+      progress: counts?.progress ? progressOf(counts.progress) : { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} },
     };
+  }
+
+  /** The shapes that are asked for again and again are prepared; there are too many to prepare them all. */
+  private nameOf(text: string): string | undefined {
+    const name = this.prepared.get(text) ?? (this.prepared.size < preparedShapes ? `find ${this.progressName} ${this.prepared.size}` : undefined);
+    if (name !== undefined) this.prepared.set(text, name);
+    return name;
   }
 
   async reset(): Promise<void> {
@@ -137,7 +152,7 @@ function writeStatement({ name, columns }: Table): string {
 function holds(condition: Condition, { name, type }: Column, value: (one: unknown) => string): string {
   if ('in' in condition) {
     if (type === 'text[]') return `${name} && ${value(condition.in)}::text[]`;
-    return `${name} = any(${value(condition.in)}::${type}[])`;
+    return condition.in.length === 1 ? `${name} = ${value(condition.in[0])}` : `${name} = any(${value(condition.in)}::${type}[])`;
   }
   const { from, to, before } = condition;
   const bounds = [

@@ -11,14 +11,15 @@ create table head (
 ) with (fillfactor = 10);
 insert into head default values;
 
+-- json, not jsonb: an event is kept as it was written, and is never searched by its content.
 create table events (
   position bigint primary key,
   stream text not null,
   version int not null,
   type text not null,
   schema_version int not null,
-  data jsonb not null,
-  metadata jsonb not null,
+  data json not null,
+  metadata json not null,
   recorded_at timestamptz not null,
   unique (stream, version)
 );
@@ -121,7 +122,7 @@ begin
       and i.expected = coalesce((select e.version from events e where e.stream = i.stream order by e.version desc limit 1), 0)
   ), stored as (
     insert into events (position, stream, version, type, schema_version, data, metadata, recorded_at)
-    select h + a.ahead + e.idx, a.stream, a.expected + e.idx, e.type, e.schema, e.data::jsonb, e.meta::jsonb, t
+    select h + a.ahead + e.idx, a.stream, a.expected + e.idx, e.type, e.schema, e.data::json, e.meta::json, t
     from unnest(e_ord, e_idx, e_type, e_schema, e_data, e_meta) as e(ord, idx, type, schema, data, meta) join accepted a on a.ord = e.ord
   ), moved as (
     update head set position = h + coalesce((select sum(a.n) from accepted a), 0), at = t

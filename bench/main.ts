@@ -1,0 +1,48 @@
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { stopPostgres } from '../test/support/postgres.js';
+import { benchAppend, benchStreamRead } from './append.js';
+import { spread, type Comparison, type Measurement } from './figures.js';
+import { benchHttp } from './http.js';
+import { benchFold, benchList, benchMemory } from './views.js';
+
+// `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '5' } } });
+const rounds = Number(values.rounds);
+
+const benches: Record<string, () => Promise<Comparison | Measurement>> = {
+  append: () => benchAppend(rounds),
+  'stream-read': () => benchStreamRead(rounds),
+  http: () => benchHttp(rounds),
+  fold: () => benchFold(rounds),
+  list: () => benchList(rounds),
+  memory: () => benchMemory(),
+};
+
+const chosen = positionals.length === 0 ? Object.keys(benches) : positionals;
+const machine = { node: process.version, cpu: cpus()[0]?.model.trim(), cores: cpus().length };
+const figures: (Comparison | Measurement)[] = [];
+if (!values.json) console.log(`Node ${machine.node}, ${machine.cores} cores of ${machine.cpu ?? 'unknown'}, ${rounds} rounds\n`);
+try {
+  for (const name of chosen) {
+    const bench = benches[name];
+    if (bench === undefined) throw new Error(`no such bench: ${name}; there are ${Object.keys(benches).join(', ')}`);
+    const figure = await bench();
+    figures.push(figure);
+    if (!values.json) console.log(inWords(figure));
+  }
+} finally {
+  await stopPostgres();
+}
+if (values.json) console.log(JSON.stringify({ machine, rounds, figures }));
+
+function inWords(figure: Comparison | Measurement): string {
+  const round = (value: number) => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
+  if ('ratio' in figure) {
+    const { median, min, max } = figure.ratio;
+    return `${figure.name}\n  ${round(spread(figure.ours).median)} against ${round(spread(figure.baseline).median)} ${figure.unit}: ratio ${median.toFixed(2)} (${min.toFixed(2)} to ${max.toFixed(2)})\n`;
+  }
+  const { median, min, max } = spread(figure.values);
+  return `${figure.name}\n  ${round(median)} ${figure.unit} (${round(min)} to ${round(max)})\n`;
+}
