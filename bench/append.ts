@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { v7 as uuid } from 'uuid';
+import { uuidIds } from '../src/infrastructure/uuid-ids.js';
 import { eventCodec, upcasters } from '../src/application/event-codec.js';
 import type { NewEvent } from '../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
@@ -14,7 +14,7 @@ const roundMs = 3_000;
 /** The events of an order that is placed and approved. */
 function eventsOf(orderId: string): NewEvent<'orders'>[] {
   const at = new Date().toISOString();
-  const metadata = () => ({ id: uuid(), correlationId: uuid(), causationId: null, principal: 'bench', commandId: uuid() });
+  const metadata = () => ({ id: uuidIds.next(), correlationId: uuidIds.next(), causationId: null, principal: 'bench', commandId: uuidIds.next() });
   const lines = [
     { sku: 'sku-1', name: 'Oak chair, oiled', quantity: 2, unitPriceMinor: 12_900, discountMinor: 500 },
     { sku: 'sku-2', name: 'Linen cushion', quantity: 4, unitPriceMinor: 1_950 },

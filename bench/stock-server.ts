@@ -1,34 +1,31 @@
 import express from 'express';
 import pg from 'pg';
-import { v7 as uuid } from 'uuid';
+import { uuidIds } from '../src/infrastructure/uuid-ids.js';
 
 // The baseline of the HTTP figure: what one writes first. Stock Express, its JSON parser, and one named statement per command on a pool of 10,
-// which appends one event at a gapless position. No validation, no access check, no idempotency, no concurrency check.
+// which appends one event; its position is an identity column, so without a lock. No validation, no access check, no idempotency.
 // DATABASE_URL names an empty database; the port goes to standard output.
 
 interface Body { customerId: string; currency: string; lines: { quantity: number; unitPriceMinor: number; discountMinor?: number }[]; shippingMinor?: number }
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 });
 await pool.query(`
-  create table head(position bigint not null);
-  insert into head values (0);
-  create table events(position bigint primary key, stream text not null, version int not null, type text not null, data jsonb not null,
-    metadata jsonb not null, recorded_at timestamptz not null default clock_timestamp(), unique (stream, version))`);
+  create table events(position bigint generated always as identity primary key, stream text not null, version int not null, type text not null, data json not null,
+    metadata json not null, recorded_at timestamptz not null default clock_timestamp(), unique (stream, version))`);
 
 const append = {
   name: 'append',
-  text: `with h as (update head set position = position + 1 returning position)
-    insert into events(position, stream, version, type, data, metadata) select h.position, $1, 1, 'OrderPlaced', $2::jsonb, $3::jsonb from h returning position`,
+  text: "insert into events(stream, version, type, data, metadata) values ($1, 1, 'OrderPlaced', $2, $3) returning position",
 };
 
 const app = express();
 app.use(express.json());
 app.post('/orders', async (request, response) => {
   const { customerId, currency, lines, shippingMinor = 0 } = request.body as Body;
-  const orderId = uuid();
+  const orderId = uuidIds.next();
   const subtotalMinor = lines.reduce((total, line) => total + line.quantity * line.unitPriceMinor - (line.discountMinor ?? 0), 0);
   const data = { orderId, customerId, currency, lines, shippingMinor, subtotalMinor, totalMinor: subtotalMinor + shippingMinor, at: new Date().toISOString() };
-  const metadata = { id: uuid(), correlationId: uuid(), principal: 'anonymous', commandId: uuid() };
+  const metadata = { id: uuidIds.next(), correlationId: uuidIds.next(), principal: 'anonymous', commandId: uuidIds.next() };
   const { rows } = await pool.query<{ position: string }>({ ...append, values: [`order-${orderId}`, JSON.stringify(data), JSON.stringify(metadata)] });
   response.status(201).json({ id: orderId, version: 1, position: Number(rows[0]?.position), events: ['OrderPlaced'] });
 });

@@ -1,4 +1,4 @@
-import { v7 as uuid } from 'uuid';
+import { uuidIds } from '../src/infrastructure/uuid-ids.js';
 import { eventCodec, upcasters } from '../src/application/event-codec.js';
 import type { EventFeed, Subscription } from '../src/application/ports/event-feed.js';
 import type { EventStores, NewEvent } from '../src/application/ports/event-store.js';
@@ -39,7 +39,7 @@ function* history(count: number): Generator<{ stream: string; expectedVersion: n
       ] as const;
       const event = data[stage];
       if (event === undefined) continue;
-      yield { stream: `order-o-${number}`, expectedVersion: stage, events: [{ data: event, metadata: { id: uuid(), correlationId: uuid(), causationId: null, principal: 'bench', commandId: uuid() } }] };
+      yield { stream: `order-o-${number}`, expectedVersion: stage, events: [{ data: event, metadata: { id: uuidIds.next(), correlationId: uuidIds.next(), causationId: null, principal: 'bench', commandId: uuidIds.next() } }] };
     }
   }
 }

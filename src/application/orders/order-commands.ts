@@ -2,6 +2,7 @@ import { order, type Order, type OrderCommand } from '../../domain/orders/order.
 import type { Aggregate } from '../aggregate.js';
 import type { Seen } from '../caller.js';
 import { waitFor } from '../consistency.js';
+import { gather } from '../gather.js';
 import type { CommandOutcome, Execute, Request } from '../execute.js';
 import type { ViewStore } from '../ports/view-store.js';
 import { orderCustomers, type OrderCustomer } from '../projections/index.js';
@@ -25,10 +26,11 @@ export type OrderCommandRequest = Exclude<OrderCommand, PlaceOrder> | Omit<Place
 export type OrderCommands = (command: OrderCommandRequest, request: Request, seen?: Seen) => Promise<CommandOutcome>;
 
 export function createOrderCommands(execute: Execute, copy: Pick<ViewStore<OrderCustomer>, 'read' | 'progress'>): OrderCommands {
+  const customer = gather((ids) => copy.read(ids));
   return async (command, request, seen) => {
     if (command.type !== 'PlaceOrder') return execute(orders, command.orderId, command, request);
     if (seen !== undefined) await waitFor(orderCustomers, copy, seen.tokens, seen.waitMs);
-    const known = await copy.read([command.customerId]);
-    return execute(orders, command.orderId, { ...command, customer: known.get(command.customerId)?.document }, request);
+    const known = await customer(command.customerId);
+    return execute(orders, command.orderId, { ...command, customer: known?.document }, request);
   };
 }

@@ -67,17 +67,21 @@ create trigger events_are_immutable before update or delete or truncate on event
   for each statement execute function refuse_change();
 
 -- Appends a batch: p_* one entry per append; e_* its events, in order, by the number of their append (ord, from 1); k_* idempotency keys,
+-- (e_data and e_meta are JSON texts joined by U+001F, which JSON cannot contain: reading them as text[] takes longer than storing them),
 -- c_* claims and r_* releases of unique keys, by ord. A stream, a key and a unique key occur at most once in a batch.
 -- One row per append that is not a conflict: status 'appended' with the position of its last event, 'duplicate' with what was stored, 'taken' with the key.
 -- enable_seqscan: a plan that was made while the tables were small must not outlive that.
 create function append_batch(
   p_stream text[], p_expected int[], p_n int[],
-  e_ord int[], e_idx int[], e_type text[], e_schema int[], e_data text[], e_meta text[],
+  e_ord int[], e_idx int[], e_type text[], e_schema int[], e_data text, e_meta text,
   k_ord int[], k_principal text[], k_key text[], k_digest text[], k_response text[],
   c_ord int[], c_scope text[], c_key text[],
   r_ord int[], r_scope text[], r_key text[]
 ) returns table (ord int, status text, pos bigint, at timestamptz, first text, second text) language plpgsql set enable_seqscan = off as $$
 declare
+  -- Taken apart before the lock.
+  e_data_texts text[] := string_to_array(e_data, chr(31));
+  e_meta_texts text[] := string_to_array(e_meta, chr(31));
   h bigint;
   t timestamptz;
   refused int[] := '{}';
@@ -123,7 +127,7 @@ begin
   ), stored as (
     insert into events (position, stream, version, type, schema_version, data, metadata, recorded_at)
     select h + a.ahead + e.idx, a.stream, a.expected + e.idx, e.type, e.schema, e.data::json, e.meta::json, t
-    from unnest(e_ord, e_idx, e_type, e_schema, e_data, e_meta) as e(ord, idx, type, schema, data, meta) join accepted a on a.ord = e.ord
+    from unnest(e_ord, e_idx, e_type, e_schema, e_data_texts, e_meta_texts) as e(ord, idx, type, schema, data, meta) join accepted a on a.ord = e.ord
   ), moved as (
     update head set position = h + coalesce((select sum(a.n) from accepted a), 0), at = t
   )
