@@ -25,6 +25,11 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
 
   constructor(private readonly context: C, private readonly codec: EventCodec, private readonly signal: LogSignal) {}
 
+  /** The same log, read and written through another codec: as by a later version of the software. */
+  withCodec(codec: EventCodec): MemoryEventStore<C> {
+    return Object.assign(Object.create(MemoryEventStore.prototype) as MemoryEventStore<C>, this, { codec });
+  }
+
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
     return Promise.resolve(this.appendNow(request));
   }

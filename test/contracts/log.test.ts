@@ -1,0 +1,157 @@
+import { expect } from 'chai';
+import type { CheckpointStore } from '../../src/application/ports/checkpoint-store.js';
+import type { Leadership } from '../../src/application/ports/leadership.js';
+import type { LogSignal } from '../../src/application/ports/log-signal.js';
+import type { SnapshotStore } from '../../src/application/ports/snapshot-store.js';
+import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
+import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
+import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
+import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
+import { MemorySnapshotStore } from '../../src/infrastructure/memory/memory-snapshot-store.js';
+import { openDatabase } from '../../src/infrastructure/postgres/database.js';
+import { PostgresCheckpointStore } from '../../src/infrastructure/postgres/postgres-checkpoint-store.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
+import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
+import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
+import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/postgres-snapshot-store.js';
+import { freshDatabase } from '../support/postgres.js';
+import { eventStoreContract } from './event-store.contract.js';
+
+/** A new database, and one part of the log opened on it. */
+async function onPostgres<T>(make: (database: ReturnType<typeof openDatabase>, customers: ReturnType<typeof openDatabase>) => T): Promise<{ opened: T; close: () => Promise<void> }> {
+  const fresh = await freshDatabase();
+  const [database, customers] = [openDatabase(fresh.url, 'orders'), openDatabase(fresh.url, 'customers')];
+  const close = async () => {
+    await Promise.all([database.close(), customers.close()]);
+    await fresh.drop();
+  };
+  return { opened: make(database, customers), close };
+}
+
+eventStoreContract('memory', async (codec) => {
+  const stores = new MemoryEventStore('orders', codec, new MemoryLogSignal());
+  return { reopen: (other) => (other === codec ? stores : stores.withCodec(other)), close: async () => undefined };
+});
+eventStoreContract('postgres', async () => {
+  const { opened, close } = await onPostgres((database) => database);
+  return { reopen: (codec) => new PostgresEventStore(opened, 'orders', codec, new MemoryLogSignal()), close };
+});
+
+function contract<T>(port: string, adapters: Record<string, () => Promise<{ opened: T; close: () => Promise<void> }>>, tests: (get: () => T) => void) {
+  for (const [adapter, open] of Object.entries(adapters)) {
+    describe(`${port} contract: ${adapter}`, function () {
+      this.timeout(20_000);
+      let current: { opened: T; close: () => Promise<void> };
+      beforeEach(async () => { current = await open(); });
+      afterEach(() => current.close());
+      tests(() => current.opened);
+    });
+  }
+}
+const inMemory = <T>(make: () => T) => async () => ({ opened: make(), close: async () => undefined });
+
+contract<SnapshotStore>('SnapshotStore', {
+  memory: inMemory(() => new MemorySnapshotStore()),
+  postgres: () => onPostgres((database) => new PostgresSnapshotStore(database)),
+}, (get) => {
+  const snapshot = { stream: 's', version: 200, revision: 1, position: 900, at: '2026-01-01T00:00:00.000Z', state: { deep: { list: [1, null, 'Ä'] } } };
+  it('loads what was saved, and nothing for another stream', async () => {
+    await get().save(snapshot);
+    expect(await get().load('s')).to.deep.equal(snapshot);
+    expect(await get().load('t')).to.equal(undefined);
+  });
+  it('keeps the newest', async () => {
+    await get().save({ ...snapshot, version: 400 });
+    await get().save(snapshot);
+    expect(await get().load('s')).to.include({ version: 400 });
+  });
+});
+
+contract<CheckpointStore>('CheckpointStore', {
+  memory: inMemory(() => new MemoryCheckpointStore()),
+  postgres: () => onPostgres((database) => new PostgresCheckpointStore(database)),
+}, (get) => {
+  it('merges per source, and a position never goes back', async () => {
+    expect(await get().load('p')).to.deep.equal({});
+    await get().save('p', { 'orders/0': 5, 'orders/1': 7 });
+    await get().save('p', { 'orders/0': 3, 'orders/2': 1 });
+    expect(await get().load('p')).to.deep.equal({ 'orders/0': 5, 'orders/1': 7, 'orders/2': 1 });
+    expect(await get().load('q')).to.deep.equal({});
+  });
+});
+
+const soon = (condition: () => boolean) => new Promise<void>((resolve, reject) => {
+  const deadline = Date.now() + 5_000;
+  const look = () => {
+    if (condition()) resolve();
+    else if (Date.now() > deadline) reject(new Error('it did not happen'));
+    else setTimeout(look, 10);
+  };
+  look();
+});
+
+contract<LogSignal & { close?: () => Promise<void> }>('LogSignal', {
+  memory: inMemory(() => new MemoryLogSignal()),
+  async postgres() {
+    const { opened, close } = await onPostgres((orders, customers) => new PostgresLogSignal({ orders, customers }));
+    return { opened, close: async () => { await opened.close(); await close(); } };
+  },
+}, (get) => {
+  it('wakes the readers of that context until they leave', async () => {
+    const woken = { orders: 0, customers: 0 };
+    const leave = get().subscribe('orders', () => { woken.orders++; });
+    get().subscribe('customers', () => { woken.customers++; });
+    get().raise('orders');
+    await soon(() => woken.orders > 0);
+    expect(woken.customers).to.equal(0);
+    leave();
+    const before = woken.orders;
+    get().raise('orders');
+    get().raise('customers');
+    await soon(() => woken.customers > 0);
+    expect(woken.orders).to.equal(before);
+  });
+});
+
+contract<Leadership>('Leadership', {
+  memory: inMemory(() => new MemoryLeadership()),
+  postgres: () => onPostgres((database) => new PostgresLeadership(database)),
+}, (get) => {
+  it('lets one work at a time, and the next one when it ends', async () => {
+    const stop = new AbortController();
+    let working = 0;
+    let most = 0;
+    const works = Array.from({ length: 3 }, () => get().lead('work', stop.signal, async () => {
+      most = Math.max(most, ++working);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      working--;
+    }));
+    await Promise.all(works);
+    expect(most).to.equal(1);
+  });
+  it('lets works of different names go side by side', async () => {
+    const stop = new AbortController();
+    let inner = false;
+    await get().lead('a', stop.signal, () => get().lead('b', stop.signal, async () => { inner = true; }));
+    expect(inner).to.equal(true);
+  });
+  it('ends the waiting and the work when it is told to stop', async () => {
+    const stop = new AbortController();
+    let begun = false;
+    const first = get().lead('work', stop.signal, (stopped) => new Promise((resolve) => { begun = true; stopped.addEventListener('abort', () => { resolve(); }); }));
+    await soon(() => begun);
+    let second = false;
+    const waiting = get().lead('work', stop.signal, async () => { second = true; });
+    setTimeout(() => { stop.abort(); }, 20);
+    await Promise.all([first, waiting]);
+    expect(second).to.equal(false);
+  });
+  it('hands on what the work failed with, and gives the lead back', async () => {
+    const stop = new AbortController();
+    const failed = await get().lead('work', stop.signal, async () => { throw new Error('broken'); }).catch((error: unknown) => error);
+    expect(failed).to.be.an('error').with.property('message', 'broken');
+    let again = false;
+    await get().lead('work', stop.signal, async () => { again = true; });
+    expect(again).to.equal(true);
+  });
+});
