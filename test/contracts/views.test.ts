@@ -1,0 +1,37 @@
+import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
+import { openDatabase } from '../../src/infrastructure/postgres/database.js';
+import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
+import { freshDatabase } from '../support/postgres.js';
+import { eventFeedContract } from './event-feed.contract.js';
+import { viewStoreContract } from './view-store.contract.js';
+import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
+import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
+import { LogFeed } from '../../src/infrastructure/log/log-feed.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
+import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
+import { partitions } from '../support/events.js';
+
+viewStoreContract('memory', async () => ({ stores: new MemoryViewStores(), close: async () => undefined }));
+viewStoreContract('postgres', async () => {
+  const fresh = await freshDatabase();
+  const database = openDatabase(fresh.url, 'views');
+  return { stores: new PostgresViewStores(() => database), close: async () => { await database.close(); await fresh.drop(); } };
+});
+
+const codec = eventCodec(upcasters);
+eventFeedContract('log in memory', async () => {
+  const signal = new MemoryLogSignal();
+  const stores = { customers: new MemoryEventStore('customers', codec, signal), orders: new MemoryEventStore('orders', codec, signal) };
+  return { feed: new LogFeed(stores, signal, partitions), stores, close: async () => undefined };
+});
+eventFeedContract('log on postgres', async () => {
+  const fresh = await freshDatabase();
+  const databases = { customers: openDatabase(fresh.url, 'customers'), orders: openDatabase(fresh.url, 'orders') };
+  const signal = new PostgresLogSignal(databases);
+  const stores = { customers: new PostgresEventStore(databases.customers, 'customers', codec, signal), orders: new PostgresEventStore(databases.orders, 'orders', codec, signal) };
+  return {
+    feed: new LogFeed(stores, signal, partitions), stores,
+    close: async () => { await signal.close(); await databases.customers.close(); await databases.orders.close(); await fresh.drop(); },
+  };
+});
