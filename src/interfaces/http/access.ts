@@ -18,6 +18,9 @@ export type Authenticate = (authorization: string | undefined) => Promise<Princi
 export const anybody: Authenticate = () => anonymous;
 const anonymous: Principal = { id: 'anonymous', scopes: new Set(scopes) };
 
+/** Who asks for what is public. */
+export const nobody: Principal = { id: 'nobody', scopes: new Set() };
+
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const rememberedTokens = 1_000;
 

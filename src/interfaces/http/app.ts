@@ -14,7 +14,7 @@ import type { Traces } from '../../application/traces.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
-import { authorize, type Authenticate } from './access.js';
+import { authorize, nobody, type Authenticate } from './access.js';
 import { createCursors } from './cursor.js';
 import { customerRoutes } from './customers.routes.js';
 import { createMetrics, type Metrics } from './metrics.js';
@@ -70,10 +70,8 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', false);
-  for (const route of routes) {
-    if (route.scopes !== 'public' && !(route.scopes.length > 0)) throw new Error(`${route.method} ${route.path} does not declare its scope`);
-    app[route.method](route.path, answering(route, dependencies, metrics));
-  }
+  assertScopes(routes);
+  for (const route of routes) app[route.method](route.path, answering(route, dependencies, metrics));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
   app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerUi.serve, swaggerUi.setup(documentation, { customSiteTitle: 'Orderfold' }));
@@ -91,6 +89,13 @@ export function createApp(dependencies: HttpDependencies): Express {
     refuse(request, response, badPath ? new Rejection('input.invalid', { errors: [{ pointer: 'path', message: 'cannot be decoded' }] }) : error, dependencies);
   });
   return app;
+}
+
+/** Denied unless declared: a route that forgot its scope stops the service from starting. */
+export function assertScopes(routes: readonly (Pick<Route, 'method' | 'path'> & { scopes?: Route['scopes'] })[]): void {
+  for (const { method, path, scopes = [] } of routes) {
+    if (scopes !== 'public' && scopes.length === 0) throw new Error(`${method} ${path} does not declare its scope`);
+  }
 }
 
 function answering(route: Route, dependencies: HttpDependencies, metrics: Metrics) {
@@ -112,7 +117,7 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
 }
 
 async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies): Promise<Call> {
-  const principal = await authenticate(request.headers.authorization);
+  const principal = route.scopes === 'public' ? nobody : await authenticate(request.headers.authorization);
   if (route.scopes !== 'public') authorize(principal, route.scopes);
   const params = checked(route, 'params', request.params, (path) => `{${String(path[0])}}`) as Record<string, string>;
   const query = checked(route, 'query', queryOf(request), (path) => `?${String(path[0] ?? '')}`);

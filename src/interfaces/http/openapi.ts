@@ -12,6 +12,16 @@ const answerHeaders: Record<string, string> = {
   'View-Lag-Ms': 'Age of the oldest event that the view has not applied, in milliseconds.',
 };
 
+const tags: Record<string, string> = {
+  orders: 'Orders: what can be done with them, and what can be asked about them.',
+  customers: 'Customers, their credit and their history.',
+  traces: 'What one request caused.',
+  health: 'Whether the service runs, and can serve.',
+  metrics: 'Numbers for Prometheus.',
+  ops: 'For operators.',
+  problems: 'What the types of problems mean.',
+};
+
 /** OpenAPI 3.1, from the routes themselves. */
 export function openApiOf(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, object>> = {};
@@ -24,7 +34,7 @@ export function openApiOf(routes: readonly Route[], version: string): object {
         + 'a query that is sent with it waits until its view shows that command.',
     },
     servers: [{ url: '/' }],
-    tags: [...new Set(routes.map(tagOf))].map((name) => ({ name })),
+    tags: [...new Set(routes.map(tagOf))].map((name) => ({ name, description: tags[name] ?? name })),
     paths,
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: `Scopes: ${scopes.join(', ')}. A token with a customerId claim sees and changes only what is that customer's.` } },
