@@ -55,7 +55,7 @@ export const settings = {
   CURSOR_SECRET: { schema: Joi.string().min(32), about: 'signs paging cursors, 32 characters or more; default: made once, kept under `DATA_DIR`' },
   SAGA_TIMEOUT_SECONDS: { schema: Joi.number().integer().min(1).default(60), about: 'report orders that wait longer for their credit decision' },
   IDEMPOTENCY_RETENTION_HOURS: { schema: Joi.number().integer().min(24).default(168), about: 'how long results are kept for repeated requests' },
-  LOG_LEVEL: { schema: Joi.string().valid('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'), about: 'how much is logged, as JSON on standard output' },
+  LOG_LEVEL: { schema: Joi.string().valid('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'), about: 'how much is logged, as JSON on standard error' },
 } satisfies Record<string, { schema: Joi.Schema; about: string }>;
 
 export type Setting = keyof typeof settings;

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from './config.js';
+import { makeDataDirectory } from './data-directory.js';
 
 /** The secret that signs cursors: configured, or made once and kept with the data, so that a restart does not break anybody's paging. */
 export async function cursorSecretOf({ cursorSecret, profile, dataDir }: Config): Promise<string> {
@@ -9,7 +10,7 @@ export async function cursorSecretOf({ cursorSecret, profile, dataDir }: Config)
   const made = randomBytes(32).toString('base64url');
   if (profile === 'memory') return made;
   const file = join(dataDir, 'cursor-secret');
-  await mkdir(dataDir, { recursive: true });
+  await makeDataDirectory(dataDir);
   try {
     await writeFile(file, made, { mode: 0o600, flag: 'wx' });
     return made;

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { access, chmod, chown, constants, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { makeDataDirectory } from '../data-directory.js';
 import { OperatorError } from '../operator-error.js';
 import { applicationName } from './database.js';
 
@@ -33,7 +34,7 @@ type Account = { uid: number; gid: number } | undefined;
 export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPostgres> {
   const cluster = join(dataDir, 'postgres');
   const binaries = await findBinaries();
-  await makeDirectory(dataDir);
+  await makeDataDirectory(dataDir);
   const account = await serverAccount();
   await checkAccess(account, dataDir, binaries);
   const passwordFile = join(dataDir, 'postgres-password');
@@ -70,15 +71,6 @@ async function hydrate(directory: string): Promise<void> {
     await symlink(source.slice(source.lastIndexOf('/') + 1), join(directory, target)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw new OperatorError(`The embedded PostgreSQL cannot be completed (${error.message}): run the install script of its package, ${wayOut}.`);
     });
-  }
-}
-
-async function makeDirectory(dataDir: string): Promise<void> {
-  try {
-    await mkdir(dataDir, { recursive: true });
-    await access(dataDir, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    throw new OperatorError(`The data directory ${dataDir} cannot be written (${(error as Error).message}): choose another one with DATA_DIR, ${wayOut}.`);
   }
 }
 

@@ -35,6 +35,8 @@ type Context = Pick<Service, 'customerCommands' | 'orderCommands' | 'stores' | '
 
 /** Refusals that may only say that the policies have not got so far. */
 const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
+/** Commands that policies react to. */
+const consequential: ReadonlySet<CommandType> = new Set(['PlaceOrder', 'PayOrder', 'CancelOrder'] as const);
 const retries = 5;
 const copyWaitMs = 30_000;
 
@@ -44,6 +46,10 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
   const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
   const chains = new Map<string, Promise<unknown>>();
   const seen = new Map<string, ConsistencyToken>();
+  const buyers = new Map<string, string>();
+  /** Customers with lines whose consequences may not be there yet. */
+  const unsettled = new Set<string>();
+  const settled = shared(() => service.settled(policyTimeoutMs));
   const open = new Set<Promise<void>>();
   const rejected = new RejectedLines(rejectedFile);
   const workers = new AbortController();
@@ -66,7 +72,9 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
         rejected.add(number, line, text);
         continue;
       }
-      const work: Promise<void> = inOrder(chains, keysOf(line), () => run(line))
+      if (line.type === 'PlaceOrder') buyers.set(line.orderId ?? '', line.customerId ?? '');
+      const customerId = line.customerId ?? buyers.get(line.orderId ?? '');
+      const work: Promise<void> = inOrder(chains, keysOf(line, customerId), () => (failure === undefined ? run(line, customerId) : Promise.reject(failure)))
         .then((outcome) => { summary[outcome.replayed ? 'replayed' : 'applied']++; })
         .catch((error: unknown) => {
           if (!(error instanceof Rejection) || error.code === 'log.unavailable') failure ??= error;
@@ -90,7 +98,10 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
     await rejected.close();
   }
 
-  async function run(line: Line): Promise<CommandOutcome> {
+  async function run(line: Line, customerId = ''): Promise<CommandOutcome> {
+    // What a customer may do depends on what the policies made of their earlier lines: waited for, so that every import ends in the same streams.
+    if (line.customerId !== undefined && unsettled.delete(customerId)) await settled();
+    if (consequential.has(line.type)) unsettled.add(customerId);
     for (let tries = 1; ; tries++) {
       try {
         return await give(line);
@@ -100,7 +111,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
         if (!passing.has(error.code)) throw error;
         // Once the policies have reacted to all there is, a refusal is one.
         if (tries > 1 && error.code !== 'order.not-approved') throw error;
-        await service.settled(policyTimeoutMs);
+        await settled();
       }
     }
   }
@@ -124,7 +135,6 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
     if (seen.has(customerId)) return false;
     const last = (await service.stores.customers.readStream(`customer-${customerId}`)).at(-1);
     if (last === undefined) return false;
-    await service.settled(policyTimeoutMs);
     await new Promise((resolve) => setTimeout(resolve, 100));
     return true;
   }
@@ -154,9 +164,27 @@ function understand(bytes: Buffer): Line | Rejection {
   }
 }
 
-/** Whose order must be kept: an order's own lines, and a customer's lines with the orders that they place. */
-function keysOf({ customerId, orderId }: Line): string[] {
-  return [...(customerId === undefined ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
+/** Whose order must be kept: an order's own lines, and those lines of a customer that concern their credit. */
+function keysOf({ type, orderId }: Line, customerId: string | undefined): string[] {
+  const credit = orderId === undefined || consequential.has(type);
+  return [...(customerId === undefined || !credit ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
+}
+
+/** Those who ask while `work` runs share its next run: it must have begun after they asked. */
+function shared(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const begin = () => {
+    next = undefined;
+    const mine = work().finally(() => { if (running === mine) running = undefined; });
+    running = mine;
+    return mine;
+  };
+  return () => {
+    if (running === undefined) return begin();
+    next ??= running.then(begin, begin);
+    return next;
+  };
 }
 
 function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {
