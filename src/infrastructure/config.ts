@@ -97,10 +97,11 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     const value = flags[name as Setting] ?? environment[name];
     return [name, value === '' ? undefined : value];
   }));
-  const schema = Joi.object(Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.schema])))
+  const schema = Joi.object<Values>(Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.schema])))
     .and('CUSTOMERS_DATABASE_URL', 'ORDERS_DATABASE_URL').oxor('DATABASE_URL', 'CUSTOMERS_DATABASE_URL');
-  const { value, error } = schema.validate(given, { abortEarly: false, errors: { wrap: { label: false } } }) as Joi.ValidationResult<Values>;
-  if (error !== undefined) throw new OperatorError(`Wrong configuration: ${error.details.map((detail) => detail.message).join('; ')}.`);
+  const result: Joi.ValidationResult<Values> = schema.validate(given, { abortEarly: false, errors: { wrap: { label: false } } });
+  if (result.error !== undefined) throw new OperatorError(`Wrong configuration: ${result.error.details.map((detail) => detail.message).join('; ')}.`);
+  const { value } = result;
 
   const customers = value.CUSTOMERS_DATABASE_URL ?? value.DATABASE_URL;
   const orders = value.ORDERS_DATABASE_URL ?? value.DATABASE_URL;

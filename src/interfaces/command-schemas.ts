@@ -57,9 +57,9 @@ const options: Joi.ValidationOptions = { abortEarly: false, convert: false, erro
 
 /** The value with its defaults, or what is wrong with it. `from` says how a path is written as a pointer. */
 export function validate<T>(schema: Joi.Schema, input: unknown, { convert = false, pointer = jsonPointer } = {}): { value: T } | { errors: InputError[] } {
-  const { value, error } = schema.validate(input, { ...options, convert }) as Joi.ValidationResult<T>;
-  if (error === undefined) return { value };
-  return { errors: error.details.slice(0, 20).map(({ path, message }) => ({ pointer: pointer(path), message })) };
+  const result: Joi.ValidationResult<T> = (schema as Joi.ObjectSchema<T>).validate(input, { ...options, convert });
+  if (result.error === undefined) return { value: result.value };
+  return { errors: result.error.details.slice(0, 20).map(({ path, message }) => ({ pointer: pointer(path), message })) };
 }
 
 export function jsonPointer(path: readonly (string | number)[]): string {

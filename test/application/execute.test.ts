@@ -139,7 +139,7 @@ describe('a command', () => {
   });
 
   describe('with an e-mail address', () => {
-    const withEmail = (customerId: string, email: string): CustomerCommand => ({ ...register, customerId, email } as CustomerCommand);
+    const withEmail = (customerId: string, email: string): CustomerCommand => ({ ...register, customerId, email });
     it('is refused while another customer has it, whatever its case', async () => {
       await app.customers(withEmail('ada', 'ada@example.com'), request());
       expect(await refusal(app.customers(withEmail('bob', 'ADA@Example.com'), request()))).to.equal('customer.email-taken');
@@ -157,7 +157,7 @@ describe('a command', () => {
   it('of one customer never reaches another\'s', async () => {
     await app.customers(register, request());
     expect(await refusal(app.customers(suspend, request({ onlyCustomer: 'bob' })))).to.equal('customer.unknown');
-    expect(await refusal(app.customers({ ...register, customerId: 'eve' } as CustomerCommand, request({ onlyCustomer: 'bob' })))).to.equal('customer.unknown');
+    expect(await refusal(app.customers({ ...register, customerId: 'eve' }, request({ onlyCustomer: 'bob' })))).to.equal('customer.unknown');
     expect((await app.customers(suspend, request({ onlyCustomer: 'ada' }))).version).to.equal(2);
   });
 

@@ -146,7 +146,7 @@ describe('a supervised worker', () => {
     await supervise(status, { leadership: new MemoryLeadership(), logger: { ...quiet, error: () => { seen.push(`${status.state} ${status.error ?? ''}`); } } }, stop.signal, async () => {
       seen.push(status.state);
       if (++tries < 2) throw new Error('broken');
-      if (tries === 2) throw 'not even an error';
+      if (tries === 2) await Promise.reject('not even an error');
       stop.abort();
     });
     expect(seen).to.deep.equal(['running', 'failing broken', 'running', 'failing not even an error', 'running']);

@@ -3,8 +3,6 @@ import { eventCodec, upcasters, type EventCodec } from '../../src/application/ev
 import type { AppendRequest, EventStore } from '../../src/application/ports/event-store.js';
 import { newEvent } from '../support/events.js';
 
-export interface Opened { store: EventStore<'orders'>; close: () => Promise<void> }
-
 /** What every EventStore promises. An adapter is correct when this passes, and only then. */
 export function eventStoreContract(adapter: string, open: (codec: EventCodec) => Promise<{ reopen: (codec: EventCodec) => EventStore<'orders'>; close: () => Promise<void> }>) {
   describe(`EventStore contract: ${adapter}`, function () {

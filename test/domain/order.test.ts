@@ -27,7 +27,7 @@ describe('an order', () => {
     it('places with the sums of its lines', () => { given(order).events().when(place).then(placed); });
     it('ships for nothing unless told otherwise', () => {
       const { shippingMinor: _none, ...free } = place;
-      given(order).events().when(free).then({ ...placed, shippingMinor: 0, totalMinor: 950 } as OrderEvent);
+      given(order).events().when(free).then({ ...placed, shippingMinor: 0, totalMinor: 950 });
     });
     it('is refused twice', () => { given(order).events(placed).when(place).refuses('order.exists'); });
     it('is refused to an unknown customer', () => { given(order).events().when({ ...place, customer: undefined }).refuses('customer.unknown'); });
@@ -81,7 +81,7 @@ describe('an order', () => {
     ['pay before the approval', [placed], pay, 'order.not-approved'],
     ['pay once rejected', [placed, rejected], pay, 'order.rejected'],
     ['pay once cancelled', [placed, approved, cancelled], pay, 'order.cancelled'],
-    ['pay twice under different references', [placed, approved, paid], { ...pay, paymentReference: 'q' } as OrderCommand, 'order.already-paid'],
+    ['pay twice under different references', [placed, approved, paid], { ...pay, paymentReference: 'q' }, 'order.already-paid'],
     ['ship before the approval', [placed], ship, 'order.not-approved'],
     ['ship once rejected', [placed, rejected], ship, 'order.rejected'],
     ['ship once cancelled', [placed, cancelled], ship, 'order.cancelled'],

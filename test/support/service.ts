@@ -14,7 +14,7 @@ export interface TestAnswer {
   headers: Headers;
   text: string;
   /** Parsed, where it is JSON. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a test says what it expects by asking for it
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   body: any;
 }
 

@@ -13,7 +13,6 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { Progress } from '../../application/ports/event-feed.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { Logger } from '../../application/ports/logger.js';
-import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
@@ -68,7 +67,7 @@ export async function compose(config: Config, { clock = systemClock, logger = cr
     container.bind(Token.lifecycle).toConstantValue(lifecycle);
     container.bind(Token.clock).toConstantValue(clock);
     container.bind(Token.ids).toConstantValue(uuidIds);
-    await container.load(...profiles[config.profile], application);
+    container.load(...profiles[config.profile], application);
     return await open(container, config, { clock, logger, lifecycle });
   } catch (error) {
     await lifecycle.close();
@@ -89,7 +88,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   const projectors = Object.entries(declarations).map(([name, view]) => ({
     name: `projector ${view.name}`,
-    work: (stop: AbortSignal) => runProjector(view as View<object>, { store: views[name as ViewName] as ViewStore<object>, feed, stores, clock, logger }, stop),
+    work: (stop: AbortSignal) => runProjector(view as View<object>, { store: views[name as ViewName], feed, stores, clock, logger }, stop),
   }));
   const policies = [
     { name: `policy ${holdOrReleaseCredit.name}`, work: (stop: AbortSignal) => runPolicy(holdOrReleaseCredit, { feed, checkpoints: checkpoints.customers, handle: customerCommands, logger }, stop) },

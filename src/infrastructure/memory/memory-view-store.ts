@@ -17,7 +17,7 @@ export class MemoryViewStores implements ViewStores {
 
   open<D extends object>(view: View<D>): Promise<ViewStore<D>> {
     const name = `${view.name} ${view.revision}`;
-    const store = this.stores.get(name) ?? new MemoryViewStore(view) as unknown as ViewStore<object>;
+    const store = this.stores.get(name) ?? new MemoryViewStore(view);
     this.stores.set(name, store);
     return Promise.resolve(store as unknown as ViewStore<D>);
   }

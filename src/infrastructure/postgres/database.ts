@@ -67,14 +67,18 @@ function options(url: string, session: string): pg.ClientConfig {
     statement_timeout: 30_000,
     idle_in_transaction_session_timeout: 30_000,
     keepAlive: true,
-    types: { getTypeParser: ((oid: number) => parsers[oid] ?? pg.types.getTypeParser(oid)) as typeof pg.types.getTypeParser },
+    types,
   };
 }
 
-const parsers: Record<number, (text: string) => unknown> = {
+const parsers: Partial<Record<number, (text: string) => unknown>> = {
   // int8 (positions and counts are safe integers), timestamptz (as ISO 8601 in milliseconds).
   20: Number,
   1184: (text) => `${text.slice(0, 10)}T${text.slice(11, 19)}${text.charAt(19) === '.' ? text.slice(19, 23).replace('+', '').padEnd(4, '0') : '.000'}Z`,
+};
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0]): ((text: string) => unknown) => parsers[oid] ?? pg.types.getTypeParser(oid, 'text')) as typeof pg.types.getTypeParser,
 };
 
 /** Whether `error` says that the server could not be reached, went away, or would not serve now. */

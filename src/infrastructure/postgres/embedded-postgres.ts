@@ -15,6 +15,7 @@ import { applicationName } from './database.js';
 const run = promisify(execFile);
 const user = 'orderfold';
 const database = 'orderfold';
+const startMs = 15_000;
 const wayOut = 'or set DATABASE_URL to a PostgreSQL of your own';
 
 export interface EmbeddedPostgres {
@@ -42,8 +43,7 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPos
     if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(binaries, cluster, passwordFile, account);
     const password = (await readFile(passwordFile, 'utf8')).trim();
     const urlAt = (port: number) => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
-    const port = await runningPort(cluster, urlAt) ?? await start(binaries, cluster, account);
-    const url = urlAt(port);
+    const url = urlAt(await findOrStart(binaries, cluster, account, urlAt));
     await createDatabase(url);
     return { url, close: () => exclusively(join(dataDir, 'starting.lock'), () => stopUnlessShared(binaries, cluster, account, url)) };
   });
@@ -160,6 +160,20 @@ async function as(account: Account, command: string, args: string[]): Promise<vo
 
 /** Nothing of ours is for the server to see. */
 const baseEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+/** @returns the port. After a crash the remains of the old server may keep the new one from starting for a moment: it is tried again. */
+async function findOrStart(binaries: Binaries, cluster: string, account: Account, urlAt: (port: number) => string): Promise<number> {
+  for (const deadline = performance.now() + startMs; ;) {
+    const port = await runningPort(cluster, urlAt);
+    if (port !== undefined) return port;
+    try {
+      return await start(binaries, cluster, account);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
 
 /** The port of a server that already runs here: a running service's, or one left behind by kill -9. */
 async function runningPort(cluster: string, urlAt: (port: number) => string): Promise<number | undefined> {

@@ -44,6 +44,6 @@ export function registerDoctor(program: Command): void {
 /** What was set; secrets are masked, in URLs too. */
 function shown(name: Setting, value: string | undefined): string {
   if (value === undefined || value === '') return '(default)';
-  if (/SECRET/.test(name)) return '********';
+  if (name.includes('SECRET')) return '********';
   return value.replace(/(:\/\/[^:/@]*:)[^@]*@/, '$1********@');
 }

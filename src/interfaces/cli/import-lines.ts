@@ -56,7 +56,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
   // Beside a service that runs them already, these stand by.
   const running = service.run(['projector', 'policies'], workers.signal);
   let bytes = 0;
-  let failure: unknown;
+  let failure: Error | undefined;
 
   try {
     // Latin-1 keeps the bytes: whether they are UTF-8 is for the strict reader to say.
@@ -77,7 +77,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
       const work: Promise<void> = inOrder(chains, keysOf(line, customerId), () => (failure === undefined ? run(line, customerId) : Promise.reject(failure)))
         .then((outcome) => { summary[outcome.replayed ? 'replayed' : 'applied']++; })
         .catch((error: unknown) => {
-          if (!(error instanceof Rejection) || error.code === 'log.unavailable') failure ??= error;
+          if (!(error instanceof Rejection) || error.code === 'log.unavailable') failure ??= error instanceof Error ? error : new Error('a line failed', { cause: error });
           else {
             summary.rejected++;
             rejected.add(number, error, text);
@@ -126,7 +126,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
       return service.orderCommands(command as OrderCommandRequest, request, token && { tokens: [token], waitMs: copyWaitMs });
     }
     const outcome = await service.customerCommands(command as CustomerCommand, request);
-    seen.set(command.customerId ?? '', outcome as ConsistencyToken);
+    seen.set(command.customerId ?? '', outcome);
     return outcome;
   }
 
@@ -188,7 +188,7 @@ function shared(work: () => Promise<void>): () => Promise<void> {
 }
 
 function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {
-  const before = Promise.allSettled(keys.map((key) => chains.get(key)));
+  const before = Promise.allSettled(keys.flatMap((key) => chains.get(key) ?? []));
   const mine = before.then(work);
   for (const key of keys) chains.set(key, mine);
   const leave = () => { for (const key of keys) if (chains.get(key) === mine) chains.delete(key); };

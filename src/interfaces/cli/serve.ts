@@ -79,9 +79,11 @@ function listen(server: Server, { host, port }: Config): Promise<void> {
 
 async function drain(server: Server): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
+  // A connection that was busy when the server closed is kept alive by its client afterwards.
+  const idle = setInterval(() => { server.closeIdleConnections(); }, 50);
   const late = setTimeout(() => { server.closeAllConnections(); }, drainMs);
   await closed;
+  clearInterval(idle);
   clearTimeout(late);
 }
 

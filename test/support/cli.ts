@@ -1,0 +1,49 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Setting } from '../../src/infrastructure/config.js';
+
+// The command line as a user has it, in a process of its own: from the sources under tsx, or compiled.
+
+const compiled = import.meta.url.endsWith('.js');
+const main = fileURLToPath(new URL(`../../src/interfaces/cli/main.${compiled ? 'js' : 'ts'}`, import.meta.url));
+const command = compiled ? [main] : ['--import', 'tsx', main];
+
+export type Environment = Partial<Record<Setting, string>>;
+
+export function start(args: readonly string[], environment: Environment = {}): ChildProcess {
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|DATABASE_URL|PORT|HOST|PROFILE|ROLES|AUTH|LOG_LEVEL)$/.test(name)));
+  return spawn(process.execPath, [...command, ...args], { env: { ...own, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export interface Finished { code: number | null; out: string; err: string }
+
+export function finished(child: ChildProcess): Promise<Finished> {
+  let [out, err] = ['', ''];
+  child.stdout?.on('data', (chunk: Buffer) => { out += chunk.toString(); });
+  child.stderr?.on('data', (chunk: Buffer) => { err += chunk.toString(); });
+  return new Promise((resolve) => child.once('close', (code) => { resolve({ code, out, err }); }));
+}
+
+/** Runs a command to its end. */
+export function run(args: readonly string[], environment: Environment = {}): Promise<Finished> {
+  return finished(start(args, environment));
+}
+
+export interface Running { url: string; banner: string; stop(signal?: NodeJS.Signals): Promise<number | null> }
+
+/** `orderfold serve` on a free port, once it says that it is ready. */
+export function serve(environment: Environment): Promise<Running> {
+  const child = start(['serve', '--port', '0'], environment);
+  return new Promise((resolve, reject) => {
+    let banner = '';
+    const ended = new Promise<number | null>((end) => child.once('exit', end));
+    child.stdout?.on('data', (chunk: Buffer) => {
+      banner += chunk.toString();
+      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(banner) ?? [];
+      if (url !== undefined) resolve({ url, banner, stop: (signal = 'SIGTERM') => { child.kill(signal); return ended; } });
+    });
+    let err = '';
+    child.stderr?.on('data', (chunk: Buffer) => { err += chunk.toString(); });
+    void ended.then((code) => { reject(new Error(`serve ended with ${code ?? 'no code'}: ${err}`)); });
+  });
+}
