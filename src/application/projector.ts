@@ -3,7 +3,8 @@ import type { EventFeed, FeedBatch, FeedEvent } from './ports/event-feed.js';
 import type { EventStores } from './ports/event-store.js';
 import type { Logger } from './ports/logger.js';
 import type { StoredDocument, ViewProgress, ViewStore } from './ports/view-store.js';
-import { documentIdOf, fold, type View } from './projections/projection.js';
+import { documentIdOf, fold } from './projections/fold.js';
+import type { View } from './projections/projection.js';
 
 interface Dependencies<D> {
   store: ViewStore<D>;

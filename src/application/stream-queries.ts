@@ -4,7 +4,8 @@ import { mayBeSeenBy, type Caller } from './caller.js';
 import { partitionOf } from './partition.js';
 import type { EventStore, RecordedEvent } from './ports/event-store.js';
 import type { StoredDocument } from './ports/view-store.js';
-import { fold, foldAll, type View } from './projections/projection.js';
+import { fold, foldAll } from './projections/fold.js';
+import type { View } from './projections/projection.js';
 
 export interface Change {
   /** JSON pointer into the document. */

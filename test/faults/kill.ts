@@ -22,23 +22,24 @@ export async function kills(dataDir: string, { kills: times = 50, seed = 1, port
   const load = Array.from({ length: clients }, (_, client) => takeOrders(client, service, record, random(seed * 1_000 + client), stop.signal));
   let withDatabase = 0;
   let slowest = 0;
-  for (let kill = 1; kill <= times; kill++) {
-    await new Promise((resolve) => setTimeout(resolve, 100 + dice() * 1_400));
-    // Now and then the database dies with it, as when a machine loses its power.
-    const all = dice() < 0.2;
-    if (all) withDatabase++;
-    await service.kill(all);
-    const began = performance.now();
-    await service.start();
-    slowest = Math.max(slowest, performance.now() - began);
-  }
-  stop.abort();
-  await Promise.all(load);
   try {
+    for (let kill = 1; kill <= times; kill++) {
+      await new Promise((resolve) => setTimeout(resolve, 100 + dice() * 1_400));
+      // Now and then the database dies with it, as when a machine loses its power.
+      const all = dice() < 0.2;
+      if (all) withDatabase++;
+      await service.kill(all);
+      const began = performance.now();
+      await service.start();
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+    stop.abort();
+    await Promise.all(load);
     const events = await check(service, record, dice);
     return `${times} kills (${withDatabase} with the database), ${record.length} commands acknowledged, ${events} events: none lost, none twice, no hole, `
       + `the views agree; ready again after ${(slowest / 1_000).toFixed(1)} s at the slowest`;
   } finally {
+    stop.abort();
     await service.stop();
   }
 }
@@ -49,6 +50,7 @@ async function takeOrders(client: number, service: KilledService, record: Acknow
   async function ask(method: string, path: string, body: object): Promise<number> {
     const key = `client-${client}-${asked++}`;
     for (;;) {
+      if (stop.aborted && service.gone) return 0;
       const answer = await service.request(method, path, JSON.stringify(body), { 'idempotency-key': key });
       // No answer, or one that says "try again": the key makes it safe.
       if (answer === undefined || answer.status === 503 || answer.status === 409 && answer.body.includes('in-progress')) {
@@ -65,7 +67,7 @@ async function takeOrders(client: number, service: KilledService, record: Acknow
   for (let order = 0; !stop.aborted; order++) {
     const orderId = `o-${client}-${order}`;
     const lines = [{ sku: `sku-${Math.floor(dice() * 50)}`, name: 'A thing', quantity: 1 + Math.floor(dice() * 5), unitPriceMinor: 100 }];
-    const until = async (wanted: number, path: string, body: object) => { while (await ask('POST', path, body) !== wanted) await new Promise((resolve) => setTimeout(resolve, 10)); };
+    const until = async (wanted: number, path: string, body: object) => { while (await ask('POST', path, body) !== wanted && !service.gone) await new Promise((resolve) => setTimeout(resolve, 10)); };
     await until(201, '/orders', { orderId, customerId, currency: 'EUR', lines });
     if (dice() < 0.2) {
       await ask('POST', `/orders/${orderId}/cancel`, { reason: 'changed my mind' });
@@ -162,8 +164,12 @@ class KilledService {
   }
 
   stop(): Promise<void> {
+    this.gone = true;
     return this.end('SIGTERM');
   }
+
+  /** Ended, and not to be started again. */
+  gone = false;
 
   private async end(signal: NodeJS.Signals): Promise<void> {
     const child = this.process;

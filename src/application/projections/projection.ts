@@ -1,8 +1,5 @@
 import type { Context, EventOfType, EventType } from '../../domain/events.js';
 import type { RecordedEvent } from '../ports/event-store.js';
-import type { FeedEvent } from '../ports/event-feed.js';
-import type { StoredDocument } from '../ports/view-store.js';
-import { sourceOf } from '../partition.js';
 
 /** How a field can be asked for. A field that no query needs is not declared: it is stored and returned all the same. */
 export type Field =
@@ -17,11 +14,11 @@ export type Field =
   /** An array of objects: a condition on `lines.sku` holds when one element's value does. */
   | { kind: 'nested'; fields: Readonly<Record<string, { kind: 'keyword' | 'text' }>> };
 
-type Key = 'orderId' | 'customerId';
+export type Key = 'orderId' | 'customerId';
 type TypeWith<K extends Key> = { [T in EventType]: EventOfType<T> extends Record<K, string> ? T : never }[EventType];
 
 /** The document after an event; `document` is `undefined` before the first one of its key. To return it unchanged, or `undefined`, changes nothing. */
-type Handler<D, T extends EventType> = (document: D | undefined, event: EventOfType<T>, recorded: RecordedEvent) => D | undefined;
+export type Handler<D, T extends EventType> = (document: D | undefined, event: EventOfType<T>, recorded: RecordedEvent) => D | undefined;
 
 /** What every view says of itself: enough to make its table or index, and to know what can be asked of it. */
 export interface ViewDeclaration {
@@ -51,37 +48,6 @@ export interface View<D extends object> extends ViewDeclaration {
 /** Checks the handlers against the key: one for an event without it does not compile. */
 export function view<D extends object>() {
   return <K extends Key>(declaration: ViewDeclaration & { key: K; on: { [T in TypeWith<K>]?: Handler<D, T> } }): View<D> => declaration;
-}
-
-/** The id of the document that `event` concerns; `undefined` when the view does not handle it. */
-export function documentIdOf<D extends object>(view: View<D>, event: RecordedEvent): string | undefined {
-  if (view.on[event.data.type] === undefined) return undefined;
-  return (event.data as Partial<Record<Key, string>>)[view.key];
-}
-
-/**
- * `stored` with one more event applied. What it has already is skipped here, and nowhere else. The revision is the writer's business.
- * @throws Error that names the event, when a handler fails
- */
-export function fold<D extends object>(view: View<D>, id: string, stored: StoredDocument<D> | undefined, { source, event }: FeedEvent): StoredDocument<D> | undefined {
-  if (event.position <= (stored?.applied[source] ?? 0)) return stored;
-  const handler = view.on[event.data.type] as Handler<D, EventType> | undefined;
-  if (handler === undefined) return stored;
-  let document: D | undefined;
-  try {
-    document = handler(stored?.document, event.data, event);
-  } catch (error) {
-    throw new Error(`${view.name} cannot apply ${event.data.type} at ${event.context} ${event.position}`, { cause: error });
-  }
-  if (document === undefined || document === stored?.document) return stored;
-  return { id, revision: stored?.revision ?? 0, applied: { ...stored?.applied, [source]: event.position }, deleted: false, document };
-}
-
-/** The document that these events make, from nothing: the state of a stream at a version, or a view's naive fold. */
-export function foldAll<D extends object>(view: View<D>, id: string, events: readonly RecordedEvent[]): D | undefined {
-  let stored: StoredDocument<D> | undefined;
-  for (const event of events) stored = fold(view, id, stored, { source: sourceOf(event, 1), event });
-  return stored?.document;
 }
 
 /** The values at a path of the document; several for a nested field. */

@@ -21,7 +21,7 @@ import { createTraces, type Traces } from '../../application/traces.js';
 import { contexts, type Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
-import type { Component, ViewState } from '../../interfaces/http/operating.routes.js';
+import type { Component, ViewState } from '../../interfaces/http/status.js';
 import type { Config, Role } from '../config.js';
 import { cursorSecretOf } from '../cursor-secret.js';
 import { openKeySet } from '../jwks.js';

@@ -78,7 +78,7 @@ const parsers: Partial<Record<number, (text: string) => unknown>> = {
 };
 
 const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0]): ((text: string) => unknown) => parsers[oid] ?? pg.types.getTypeParser(oid, 'text')) as typeof pg.types.getTypeParser,
+  getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0]): ((text: string) => unknown) => parsers[oid] ?? pg.types.getTypeParser(oid, 'text') as (text: string) => unknown) as typeof pg.types.getTypeParser,
 };
 
 /** Whether `error` says that the server could not be reached, went away, or would not serve now. */

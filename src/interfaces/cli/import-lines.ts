@@ -11,7 +11,13 @@ import type { Service } from '../../infrastructure/composition/compose.js';
 import { canonical } from '../canonical.js';
 import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
 import { parseStrictJson } from '../http/strict-json.js';
-import type { ImportProgress } from './import.js';
+
+/** So far: lines and bytes read, seconds since the beginning. */
+export interface ImportProgress {
+  lines: number;
+  bytes: number;
+  seconds: number;
+}
 
 export interface ImportOptions {
   inFlight: number;

@@ -1,7 +1,7 @@
 import { open, rm } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import { OperatorError } from '../../infrastructure/operator-error.js';
-import { importLines, type ImportSummary } from './import-lines.js';
+import { importLines, type ImportProgress, type ImportSummary } from './import-lines.js';
 import { untilInterrupted, withService } from './with-service.js';
 
 const plainLineEveryMs = 2_000;
@@ -33,8 +33,6 @@ export function registerImport(program: Command): void {
       }
     });
 }
-
-export interface ImportProgress { lines: number; bytes: number; seconds: number }
 
 /** A line that is overwritten on a terminal; elsewhere a plain one every two seconds. */
 function showProgress(size: number): (now: ImportProgress) => void {

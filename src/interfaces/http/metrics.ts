@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ViewState } from './operating.routes.js';
+import type { ViewState } from './status.js';
 
 export interface Metrics {
   contentType: string;

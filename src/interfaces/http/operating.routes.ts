@@ -1,7 +1,6 @@
 import Joi from 'joi';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
-import type { ViewProgress } from '../../application/ports/view-store.js';
 import type { TraceNode, Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
 import { eventBody } from './call.js';
@@ -9,22 +8,8 @@ import type { Metrics } from './metrics.js';
 import { problems } from './problem.js';
 import { lagMs } from './replies.js';
 import type { Route } from './route.js';
+import type { Component, ViewState } from './status.js';
 import { trace } from './schemas.js';
-
-/** A part of the service, for readiness. `error` says what is wrong with it. */
-export interface Component {
-  name: string;
-  /** The service cannot do its work without it. */
-  vital: boolean;
-  status: 'up' | 'standby' | 'down';
-  error?: string;
-}
-
-export interface ViewState {
-  name: string;
-  revision: number;
-  progress: ViewProgress | undefined;
-}
 
 interface Dependencies {
   /** Asks every part, each with a time limit. */
