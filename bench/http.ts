@@ -8,7 +8,7 @@ import { compare, type Comparison } from './figures.js';
 const customers = 100;
 
 /** PlaceOrder over HTTP, 64 connections, against stock Express with one statement per command; both on the same PostgreSQL server. */
-export async function benchHttp(rounds: number, seconds = 4): Promise<Comparison> {
+export async function benchHttp(rounds: number, baselineKind: 'identity' | 'gapless', seconds = 4): Promise<Comparison> {
   const mine = await freshDatabase();
   const stock = await freshDatabase({ migrated: false });
   const processes: ChildProcess[] = [];
@@ -18,14 +18,14 @@ export async function benchHttp(rounds: number, seconds = 4): Promise<Comparison
     await prepare(whole.url);
     await end(whole.process);
     const ours = await start(processes, service(), { DATABASE_URL: mine.url, ROLES: 'api' });
-    const baseline = await start(processes, ['--import', 'tsx', join(packageRoot, 'bench/stock-server.ts')], { DATABASE_URL: stock.url });
+    const baseline = await start(processes, ['--import', 'tsx', join(packageRoot, 'bench/stock-server.ts')], { DATABASE_URL: stock.url, GAPLESS: baselineKind === 'gapless' ? '1' : '0' });
     const figures = { ours: [] as number[], baseline: [] as number[] };
     await Promise.all([load(ours.url, 1), load(baseline.url, 1)]);
     for (let round = 0; round < rounds; round++) {
       figures.baseline.push(await load(baseline.url, seconds));
       figures.ours.push(await load(ours.url, seconds));
     }
-    return compare('command over HTTP, against stock Express and one statement', 'commands/s', figures.ours, figures.baseline);
+    return compare(`command over HTTP, against stock Express and one statement, ${baselineKind === 'identity' ? 'with holes (identity column)' : 'gapless (a lock per command)'}`, 'commands/s', figures.ours, figures.baseline);
   } finally {
     await Promise.all(processes.map(end));
     await mine.drop();

@@ -12,9 +12,11 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { j
 const rounds = Number(values.rounds);
 
 const benches: Record<string, () => Promise<Comparison | Measurement>> = {
-  append: () => benchAppend(rounds),
+  append: () => benchAppend(rounds, 'identity'),
+  'append-gapless': () => benchAppend(rounds, 'gapless'),
   'stream-read': () => benchStreamRead(rounds),
-  http: () => benchHttp(rounds),
+  http: () => benchHttp(rounds, 'identity'),
+  'http-gapless': () => benchHttp(rounds, 'gapless'),
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),

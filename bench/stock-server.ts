@@ -3,7 +3,7 @@ import pg from 'pg';
 import { uuidIds } from '../src/infrastructure/uuid-ids.js';
 
 // The baseline of the HTTP figure: what one writes first. Stock Express, its JSON parser, and one named statement per command on a pool of 10,
-// which appends one event; its position is an identity column, so without a lock. No validation, no access check, no idempotency.
+// which appends one event. Its position is an identity column, or with GAPLESS=1 it comes from a head row under a lock. No validation, no access check, no idempotency.
 // DATABASE_URL names an empty database; the port goes to standard output.
 
 interface Body { customerId: string; currency: string; lines: { quantity: number; unitPriceMinor: number; discountMinor?: number }[]; shippingMinor?: number }
@@ -13,9 +13,15 @@ await pool.query(`
   create table events(position bigint generated always as identity primary key, stream text not null, version int not null, type text not null, data json not null,
     metadata json not null, recorded_at timestamptz not null default clock_timestamp(), unique (stream, version))`);
 
+await pool.query('create table head(position bigint not null)');
+await pool.query('insert into head values (0)');
+
 const append = {
   name: 'append',
-  text: "insert into events(stream, version, type, data, metadata) values ($1, 1, 'OrderPlaced', $2, $3) returning position",
+  text: process.env.GAPLESS === '1'
+    ? `with h as (update head set position = position + 1 returning position)
+      insert into events(position, stream, version, type, data, metadata) overriding system value select h.position, $1, 1, 'OrderPlaced', $2, $3 from h returning position`
+    : "insert into events(stream, version, type, data, metadata) values ($1, 1, 'OrderPlaced', $2, $3) returning position",
 };
 
 const app = express();

@@ -1,0 +1,42 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { settings } from '../../src/infrastructure/config.js';
+import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { run } from '../support/cli.js';
+
+const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
+
+describe('the README', function () {
+  this.timeout(60_000);
+
+  it('names only paths that exist', () => {
+    const linked = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map(([, path]) => path!).filter((path) => !path.startsWith('http'));
+    const quoted = [...readme.matchAll(/`((?:src|test|docs|samples|bench)\/[^`*]+|\.env\.example|LICENSE)`/g)].map(([, path]) => path!);
+    expect([...linked, ...quoted].length).to.be.greaterThan(30);
+    expect([...linked, ...quoted].filter((path) => !existsSync(join(packageRoot, path)))).to.deep.equal([]);
+  });
+
+  it('names only scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const named = [...readme.matchAll(/npm (?:run )?([a-z][a-z:]*)/g)].map(([, name]) => name!).filter((name) => name !== 'ci');
+    expect(named).to.include.members(['start', 'test', 'bench', 'faults']);
+    expect(named.filter((name) => scripts[name] === undefined)).to.deep.equal([]);
+  });
+
+  it('names only commands that exist', async () => {
+    const named = new Set([...readme.matchAll(/(?:npx orderfold |`)((?:events|views) [a-z]+|serve|import|doctor|migrate|bench)\b/g)].map(([, name]) => name!));
+    expect(named.size).to.be.greaterThan(6);
+    for (const name of named) {
+      const { code, out } = await run([...name.split(' '), '--help']);
+      expect([code, out.includes(`orderfold ${name}`)], `${name}: ${out}`).to.deep.equal([0, true]);
+    }
+  });
+
+  it('lists the settings that there are, with what they mean', () => {
+    const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name!);
+    expect(rows).to.deep.equal(Object.keys(settings));
+    const example = readFileSync(join(packageRoot, '.env.example'), 'utf8');
+    expect(Object.keys(settings).filter((name) => !example.includes(`#${name}=`))).to.deep.equal([]);
+  });
+});
