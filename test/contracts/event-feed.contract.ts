@@ -71,8 +71,8 @@ export function eventFeedContract(adapter: string, open: () => Promise<{ feed: E
     });
 
     it('says since when it is behind', async () => {
-      for (let chunk = 0; chunk < 5; chunk++) await Promise.all(Array.from({ length: 500 }, (_, n) => place(chunk * 500 + n)));
-      const [first] = await follow(['orders'], {}, (all) => count(all) >= 2_500);
+      for (let chunk = 0; chunk < 11; chunk++) await Promise.all(Array.from({ length: 500 }, (_, n) => place(chunk * 500 + n)));
+      const [first] = await follow(['orders'], {}, (all) => count(all) >= 5_500);
       const next = (await stores.orders.readLog({ after: first!.events.length, limit: 1 })).events[0];
       expect(first!.behindSince).to.equal(next?.recordedAt ?? null);
     });

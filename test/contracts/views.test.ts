@@ -1,7 +1,7 @@
 import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
-import { freshDatabase } from '../support/postgres.js';
+import { freshDatabase, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
@@ -13,10 +13,21 @@ import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-lo
 import { partitions } from '../support/events.js';
 
 viewStoreContract('memory', async () => ({ stores: new MemoryViewStores(), close: async () => undefined }));
-viewStoreContract('postgres', async () => {
-  const fresh = await freshDatabase();
-  const database = openDatabase(fresh.url, 'views');
-  return { stores: new PostgresViewStores(() => database), close: async () => { await database.close(); await fresh.drop(); } };
+describe('views on postgres', () => {
+  let fresh: TestDatabase;
+  before(async () => { fresh = await freshDatabase(); });
+  after(() => fresh.drop());
+  viewStoreContract('postgres', async () => {
+    const database = openDatabase(fresh.url, 'views');
+    const close = async () => {
+      // A new database for each of these tests would take longer than the tests.
+      const client = await database.connect('owner');
+      await client.query("do $$ declare t text; begin for t in select tablename from pg_tables where schemaname = 'views' and tablename <> 'migrations' loop execute format('drop table %I', t); end loop; end $$");
+      await client.end();
+      await database.close();
+    };
+    return { stores: new PostgresViewStores(() => database), close };
+  });
 });
 
 const codec = eventCodec(upcasters);

@@ -4,7 +4,8 @@ import type { EventStore, EventStores, RecordedEvent } from '../../application/p
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Context } from '../../domain/events.js';
 
-const pageSize = 2_000;
+/** Behind, a long page lets the subscriber write a document once for several of its events. */
+const pageSize = 5_000;
 const pollMs = 400;
 const heartbeatMs = 800;
 

@@ -52,10 +52,10 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
       values: [
         sorted.map(({ id }) => id),
         sorted.map(({ revision }) => revision),
-        sorted.map(({ applied }) => JSON.stringify(applied)),
+        sorted.map(({ applied }) => JSON.stringify(applied)).join(separator),
         sorted.map(({ deleted }) => deleted),
-        sorted.map(({ document }) => JSON.stringify(document)),
-        sorted.map(({ document }) => wordsOf(this.view, document).join(' ')),
+        sorted.map(({ document }) => JSON.stringify(document)).join(separator),
+        sorted.map(({ document }) => wordsOf(this.view, document).join(' ')).join(separator),
         this.progressName, JSON.stringify(progress.applied), progress.behindSince, progress.checkedAt, JSON.stringify(progress.epochs),
         ...this.table.columns.map((column) => sorted.map(({ document }) => columnValue(document, column))),
       ],
@@ -126,14 +126,16 @@ function writeStatement({ name, columns }: Table): string {
   const first = 12;
   const parameter = (column: Column, index: number) => `$${first + index}::${column.type === 'text[]' ? 'text' : column.type}[]`;
   const value = ({ name: own, type }: Column) => (type === 'text[]' ? `string_to_array(i.${own}, '${separator}')` : `i.${own}`);
+  // Neither JSON nor words contain the separator; reading them as text[] would take longer than storing them.
+  const list = (joined: string) => `string_to_array(${joined}::text, '${separator}')`;
   const names = columns.map((column) => `, ${column.name}`).join('');
   return `
     with input as (
-      select * from unnest($1::text[], $2::int[], $3::text[], $4::boolean[], $5::text[], $6::text[]${columns.map((column, index) => `, ${parameter(column, index)}`).join('')})
+      select * from unnest($1::text[], $2::int[], ${list('$3')}, $4::boolean[], ${list('$5')}, ${list('$6')}${columns.map((column, index) => `, ${parameter(column, index)}`).join('')})
         as i(id, revision, applied, deleted, document, words${names})
     ), stored as (
       insert into ${name} as t (id, revision, applied, deleted, document, words${names})
-      select i.id, i.revision, i.applied::json, i.deleted, i.document::json, array_to_tsvector(string_to_array(i.words, ' '))${columns.map((column) => `, ${value(column)}`).join('')}
+      select i.id, i.revision, i.applied::json, i.deleted, i.document::json, array_to_tsvector(string_to_array(coalesce(i.words, ''), ' '))${columns.map((column) => `, ${value(column)}`).join('')}
       from input i where i.revision = 1 or (select true from ${name} e where e.id = i.id)
       on conflict (id) do update set (revision, applied, deleted, document, words${names}) =
         row(excluded.revision, excluded.applied, excluded.deleted, excluded.document, excluded.words${columns.map((column) => `, excluded.${column.name}`).join('')})
