@@ -6,7 +6,7 @@ import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.
 import { openDatabase } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
 import { freshDatabase } from '../test/support/postgres.js';
-import { compare, type Comparison } from './figures.js';
+import { compare, inTurn, type Comparison } from './figures.js';
 
 const inFlight = 64;
 const roundMs = 3_000;
@@ -90,19 +90,11 @@ export async function benchStreamRead(rounds: number): Promise<Comparison> {
       await store.append({ stream: `order-${stream}`, expectedVersion: 0, events });
     }
     const bare = { name: 'bare', text: 'select version, position, stream, type, schema_version, data, metadata, recorded_at from events where stream = $1 order by version' };
-    const reads = {
-      ours: (stream: string) => store.readStream(stream),
-      baseline: (stream: string) => database.reads.query({ ...bare, values: [stream] }),
-    };
-    const figures = { ours: [] as number[], baseline: [] as number[] };
-    for (let round = -1; round < rounds; round++) {
-      for (const side of ['baseline', 'ours'] as const) {
-        let count = 0;
-        const began = performance.now();
-        while (performance.now() - began < (round < 0 ? 300 : 2_000)) await reads[side](`order-${count++ % 50}`);
-        if (round >= 0) figures[side].push(count * 1_000 / (performance.now() - began));
-      }
-    }
+    const stream = (n: number) => `order-${n % 50}`;
+    const figures = await inTurn(rounds, 2_000, {
+      ours: (n) => store.readStream(stream(n)),
+      baseline: (n) => database.reads.query({ ...bare, values: [stream(n)] }),
+    });
     return compare('read a stream of 100 events, against the bare SELECT', 'streams/s', figures.ours, figures.baseline);
   } finally {
     await database.close();

@@ -12,7 +12,7 @@ import { openDatabase } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresViewStores } from '../src/infrastructure/postgres/postgres-view-store.js';
 import { freshDatabase } from '../test/support/postgres.js';
-import { compare, type Comparison, type Measurement } from './figures.js';
+import { compare, inTurn, type Comparison, type Measurement } from './figures.js';
 
 const partitions = 12;
 const clock = { now: () => new Date() };
@@ -87,19 +87,11 @@ export async function benchList(rounds: number, events = 60_000): Promise<Compar
       name: 'bare', text: `select id, document, count(*) over () as total from orders_r1
         where not deleted and "f_customerId" = $1 and f_status = $2 order by "f_placedAt" desc, id desc limit 20`,
     };
-    const asks = {
-      ours: (customer: string) => store.find({ where: [{ field: 'customerId', in: [customer] }, { field: 'status', in: ['shipped'] }], sort: { field: 'placedAt', descending: true }, limit: 20 }),
-      baseline: (customer: string) => views.reads.query({ ...bare, values: [customer, 'shipped'] }),
-    };
-    const figures = { ours: [] as number[], baseline: [] as number[] };
-    for (let round = -1; round < rounds; round++) {
-      for (const side of ['baseline', 'ours'] as const) {
-        let count = 0;
-        const began = performance.now();
-        while (performance.now() - began < (round < 0 ? 300 : 2_000)) await asks[side](`c-${count++ % 997}`);
-        if (round >= 0) figures[side].push(count * 1_000 / (performance.now() - began));
-      }
-    }
+    const customer = (n: number) => `c-${n % 997}`;
+    const figures = await inTurn(rounds, 2_000, {
+      ours: (n) => store.find({ where: [{ field: 'customerId', in: [customer(n)] }, { field: 'status', in: ['shipped'] }], sort: { field: 'placedAt', descending: true }, limit: 20 }),
+      baseline: (n) => views.reads.query({ ...bare, values: [customer(n), 'shipped'] }),
+    });
     return compare('a page of a customer\'s orders with its total, against its bare SQL', 'queries/s', figures.ours, figures.baseline);
   } finally {
     await views.close();

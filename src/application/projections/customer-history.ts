@@ -1,12 +1,8 @@
-import { applyDetails, type Address } from '../../domain/customers/customer.js';
+import { applyDetails, type CustomerDetails } from '../../domain/customers/customer.js';
 import type { OrderStatus } from '../../domain/orders/order.js';
 import { view } from './projection.js';
 
-interface Profile {
-  name: string;
-  contactName?: string;
-  email?: string;
-  address?: Address;
+interface Profile extends CustomerDetails {
   currency: string;
   status: 'active' | 'suspended' | 'closed';
   creditLimitMinor: number | null;

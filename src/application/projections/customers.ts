@@ -1,12 +1,8 @@
-import { applyDetails, type Address } from '../../domain/customers/customer.js';
+import { applyDetails, type CustomerDetails } from '../../domain/customers/customer.js';
 import { view } from './projection.js';
 
-export interface CustomerDocument {
+export interface CustomerDocument extends CustomerDetails {
   customerId: string;
-  name: string;
-  contactName?: string;
-  email?: string;
-  address?: Address;
   currency: string;
   status: 'active' | 'suspended' | 'closed';
   /** Why it was suspended or closed. */

@@ -38,14 +38,14 @@ export type CustomerEvent =
   | ({ type: 'CreditRefused'; reason: CreditRefusal } & Hold & Id & At)
   | ({ type: 'CreditReleased' } & Hold & Id & At);
 
-interface Details {
+export interface CustomerDetails {
   name: string;
   contactName?: string;
   email?: string;
   address?: Address;
 }
 
-interface Account extends Details, Id {
+interface Account extends CustomerDetails, Id {
   currency: string;
   creditLimitMinor: number | null;
   /** What open orders hold, in minor units by order id. */
@@ -142,7 +142,7 @@ function held(account: Account): number {
 
 type Changes = Pick<Extract<CustomerEvent, { type: 'CustomerDetailsChanged' }>, 'name' | 'contactName' | 'email' | 'address'>;
 
-function differences(wanted: Changes, state: Details): Changes {
+function differences(wanted: Changes, state: CustomerDetails): Changes {
   const changes: Changes = {};
   if (wanted.name !== undefined && wanted.name !== state.name) changes.name = wanted.name;
   if (wanted.contactName !== undefined && wanted.contactName !== (state.contactName ?? null)) changes.contactName = wanted.contactName;
@@ -157,7 +157,7 @@ function sameAddress(a: Address | null, b: Address | null): boolean {
 }
 
 /** `details` with `changes` applied: an absent field stays, `null` removes it. */
-export function applyDetails<D extends Details>(details: D, changes: Changes): D {
+export function applyDetails<D extends CustomerDetails>(details: D, changes: Changes): D {
   const next = { ...details };
   if (changes.name !== undefined) next.name = changes.name;
   if (changes.contactName === null) delete next.contactName;
