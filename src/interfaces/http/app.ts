@@ -105,13 +105,21 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
   return async (request: Request, response: Response): Promise<void> => {
     const began = performance.now();
     response.setHeader('x-correlation-id', correlationIdOf(request, dependencies));
+    let call: Call | undefined;
     try {
-      const reply = await route.handle(await callOf(route, request, response, dependencies));
+      call = await callOf(route, request, response, dependencies);
+      const reply = await route.handle(call);
       send(response, reply);
       if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] === undefined ? 'done' : 'replayed');
     } catch (error) {
       refuse(request, response, error, dependencies);
-      if (isCommand) metrics.command(route.name, error instanceof Rejection ? error.code : 'failed');
+      if (isCommand) {
+        metrics.command(route.name, error instanceof Rejection ? error.code : 'failed');
+        // All that is kept of a refused command: who asked for what, and why not.
+        if (error instanceof Rejection) {
+          dependencies.logger.info({ command: route.name, path: request.path, code: error.code, principal: call?.principal.id, correlationId: response.getHeader('x-correlation-id') }, 'a command was refused');
+        }
+      }
     }
     metrics.answered(method, route.path, response.statusCode, (performance.now() - began) / 1_000);
   };
