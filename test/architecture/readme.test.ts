@@ -27,10 +27,10 @@ describe('the README', function () {
   it('names only commands that exist', async () => {
     const named = new Set([...readme.matchAll(/(?:npx orderfold |`)((?:events|views) [a-z]+|serve|import|doctor|migrate|bench)\b/g)].map(([, name]) => name!));
     expect(named.size).to.be.greaterThan(6);
-    for (const name of named) {
+    await Promise.all([...named].map(async (name) => {
       const { code, out } = await run([...name.split(' '), '--help']);
       expect([code, out.includes(`orderfold ${name}`)], `${name}: ${out}`).to.deep.equal([0, true]);
-    }
+    }));
   });
 
   it('lists the settings that there are, with what they mean', () => {

@@ -146,6 +146,7 @@ describe('the service as a process', function () {
   });
 
   it('reads, traces and examines what was stored', async () => {
+    running = await serve(environment);
     const book = join(directory, 'orders.ndjson');
     await copyFile(sample, book);
     await run(['import', book], environment);
@@ -162,7 +163,7 @@ describe('the service as a process', function () {
     expect((await run(['migrate'], environment)).out).to.include('up to date');
     const tail = start(['events', 'tail', '--after', '1', '--json'], environment);
     const tailed = finished(tail);
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await new Promise((resolve) => tail.stdout?.once('data', resolve));
     tail.kill('SIGINT');
     expect((await tailed).out.split('\n')[0]).to.include('"position":2');
   });
@@ -256,6 +257,7 @@ describe('the service as a process', function () {
           for (; stillPaging(); placed++) {
             const lines = [{ sku: 'new', name: 'New', quantity: 1, unitPriceMinor: placed * 997 % 100_000 }];
             expect((await ask(url, 'POST', '/orders', { customerId: 'ALFKI', currency: 'USD', lines })).status).to.equal(201);
+            await new Promise((resolve) => setTimeout(resolve, 5));
           }
           return placed;
         })();
