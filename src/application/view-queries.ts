@@ -2,8 +2,16 @@ import type { RejectionCode } from '../domain/shared/rejection.js';
 import { Rejection } from '../domain/shared/rejection.js';
 import { mayBeSeenBy, type Caller, type Seen } from './caller.js';
 import { waitFor } from './consistency.js';
-import type { ViewPage, ViewProgress, ViewQuery, ViewStore } from './ports/view-store.js';
+import type { Place, ViewPage, ViewProgress, ViewQuery, ViewStore } from './ports/view-store.js';
 import type { View } from './projections/projection.js';
+
+/** Which part of a list, and in which order. */
+export interface ListOptions {
+  sort: { field: string; descending: boolean };
+  limit: number;
+  after?: Place;
+  facets?: readonly string[];
+}
 
 /** Something folded, and how far its view had got: at least so far. */
 export interface Folded<T> {

@@ -3,11 +3,11 @@ import type { Caller, Seen } from '../caller.js';
 import { boundsOf, type Period } from '../period.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
-import type { Condition, Place, ViewPage, ViewStore } from '../ports/view-store.js';
+import type { Condition, ViewPage, ViewStore } from '../ports/view-store.js';
 import { orders, type OrderDocument } from '../projections/index.js';
 import { createStreamQueries, type StreamQueries } from '../stream-queries.js';
 import { foldWords } from '../text.js';
-import { createViewQueries, type ViewQueries } from '../view-queries.js';
+import { createViewQueries, type ListOptions, type ViewQueries } from '../view-queries.js';
 import { orders as aggregate } from './order-commands.js';
 
 /** Everything that is given must hold; several values of one field are alternatives. */
@@ -25,13 +25,6 @@ export interface OrderFilter {
   sku?: readonly string[];
   /** Every word must occur in the order's text, the last one as a prefix. */
   q?: string;
-}
-
-export interface ListOptions {
-  sort: { field: string; descending: boolean };
-  limit: number;
-  after?: Place;
-  facets?: readonly string[];
 }
 
 export interface WaitingOrders {
