@@ -5,6 +5,7 @@ import { compose } from '../../infrastructure/composition/compose.js';
 import { processEnvironment, readConfig, type Config } from '../../infrastructure/config.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import { createServer } from '../http/server.js';
+import { untilInterrupted } from './with-service.js';
 
 const drainMs = 10_000;
 
@@ -24,7 +25,8 @@ export function registerServe(program: Command): void {
 
 /** Serves until SIGTERM or SIGINT, then drains: no new requests, the open ones are answered, the workers end, and what was opened is closed in reverse order. */
 async function serve(config: Config): Promise<void> {
-  const asked = signals();
+  const stopped = untilInterrupted();
+  const asked = new Promise<void>((resolve) => { stopped.addEventListener('abort', () => { resolve(); }); });
   const service = await compose(config);
   const stop = new AbortController();
   let workers: Promise<void> = Promise.resolve();
@@ -46,19 +48,6 @@ async function serve(config: Config): Promise<void> {
     await workers;
     await service.close();
   }
-}
-
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
-function signals(): Promise<void> {
-  return new Promise((resolve) => {
-    let times = 0;
-    const onSignal = () => {
-      if (++times > 1) process.exit(1);
-      resolve();
-    };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
-  });
 }
 
 function listen(server: Server, { host, port }: Config): Promise<void> {

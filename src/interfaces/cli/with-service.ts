@@ -14,11 +14,16 @@ export async function withService<T>(work: (service: Service) => Promise<T>): Pr
   }
 }
 
-/** Aborted at the first SIGINT or SIGTERM; a second one ends the process at once. */
+const impatientAfterMs = 1_000;
+
+/** Aborted at the first SIGINT or SIGTERM; a later one ends the process at once. */
 export function untilInterrupted(): AbortSignal {
   const stop = new AbortController();
+  let first: number | undefined;
   const onSignal = () => {
-    if (stop.signal.aborted) process.exit(130);
+    // npm hands on a Ctrl-C that the terminal has sent to us as well: that is not impatience.
+    first ??= performance.now();
+    if (performance.now() - first > impatientAfterMs) process.exit(130);
     stop.abort();
   };
   process.on('SIGINT', onSignal);
