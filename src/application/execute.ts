@@ -1,6 +1,7 @@
 import type { Context, EventsOf } from '../domain/events.js';
 import { Rejection } from '../domain/shared/rejection.js';
 import type { Aggregate } from './aggregate.js';
+import { keepNewest } from './keep-newest.js';
 import { partitionOf } from './partition.js';
 import type { AppendRequest, EventStore, EventStores, StoredResult, UniqueKey } from './ports/event-store.js';
 import type { Ids } from './ports/ids.js';
@@ -28,6 +29,7 @@ export interface Request {
 export interface CommandOutcome {
   /** JSON `{id, version, position, events: [type…]}`: the same bytes for every repetition under one idempotency key. */
   body: string;
+  id: string;
   context: Context;
   version: number;
   /** Of the stream's last event. */
@@ -76,7 +78,8 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
     const job = () => attempt(aggregate, id, stream, command, request);
     const { idempotency } = request;
     if (idempotency === undefined) return inOrder(stream, job);
-    const key = `${request.principal} ${idempotency.key}`;
+    // Both may contain spaces.
+    const key = JSON.stringify([request.principal, idempotency.key]);
     if (running.has(key)) throw new Rejection('idempotency.in-progress', { key: idempotency.key });
     running.add(key);
     try {
@@ -152,7 +155,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
     const at = events.length === 0 ? loaded.position : '{position}';
     const template = `{"id":${JSON.stringify(id)},"version":${version},"position":${at},"events":${JSON.stringify(events.map((event) => event.type))}}`;
     const answer = (position: number): CommandOutcome =>
-      ({ body: template.replace('{position}', String(position)), context, version, position, partition, replayed: false });
+      ({ body: template.replace('{position}', String(position)), id, context, version, position, partition, replayed: false });
     if (events.length === 0 && request.idempotency === undefined) return answer(loaded.position);
 
     const outcome = await store.append(withMetadata(stream, request, loaded.version, events, {
@@ -192,11 +195,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
 
   /** Keeps the streams that were used last. */
   function remember<State>(stream: string, loaded: Loaded<State>): Loaded<State> {
-    cache.delete(stream);
-    cache.set(stream, loaded);
-    if (cache.size > cachedStreams) {
-      for (const oldest of cache.keys()) { cache.delete(oldest); break; }
-    }
+    keepNewest(cache, stream, loaded, cachedStreams);
     return loaded;
   }
 }
@@ -232,6 +231,6 @@ function heldKeys(before: readonly UniqueKey[], after: readonly UniqueKey[]) {
 function replay(context: Context, stored: StoredResult, request: Request): CommandOutcome {
   if (stored.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
   const { partition, body } = JSON.parse(stored.response) as { partition: number; body: string };
-  const { version, position } = JSON.parse(body) as { version: number; position: number };
-  return { body, context, version, position, partition, replayed: true };
+  const { id, version, position } = JSON.parse(body) as { id: string; version: number; position: number };
+  return { body, id, context, version, position, partition, replayed: true };
 }

@@ -1,6 +1,8 @@
+import type { Context } from '../domain/events.js';
+import { keepNewest } from './keep-newest.js';
 import type { Clock } from './ports/clock.js';
 import type { EventFeed, FeedBatch, FeedEvent } from './ports/event-feed.js';
-import type { EventStores } from './ports/event-store.js';
+import type { EventStores, LogHead } from './ports/event-store.js';
 import type { Logger } from './ports/logger.js';
 import type { StoredDocument, ViewProgress, ViewStore } from './ports/view-store.js';
 import { documentIdOf, fold } from './projections/fold.js';
@@ -18,7 +20,10 @@ const rememberedDocuments = 5_000;
 
 /** Keeps one view up to date until `stop`. It fails as soon as anything does: nothing is skipped, and the other views go on. */
 export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger }: Dependencies<D>, stop: AbortSignal): Promise<void> {
-  const epochs = Object.fromEntries(await Promise.all(view.contexts.map(async (context) => [context, (await stores[context].head()).epoch] as const)));
+  // The progress before the heads: a log only grows, so what was applied cannot be ahead of it unless it is another one.
+  const before = await store.progress();
+  const heads = await Promise.all(view.contexts.map(async (context) => [context, await stores[context].head()] as const));
+  const epochs = Object.fromEntries(heads.map(([context, { epoch }]) => [context, epoch]));
   // What was last written, so that it need not be read again. May be old: a stale revision is refused by the store.
   const remembered = new Map<string, StoredDocument<D>>();
 
@@ -29,7 +34,7 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     do {
       const documents = await apply(open, refused);
       const conflicts = await store.write(documents, progress);
-      for (const document of documents) remember(document);
+      for (const document of documents) keepNewest(remembered, document.id, document, rememberedDocuments);
       for (const id of conflicts) remembered.delete(id);
       refused = true;
       open = new Map(conflicts.map((id) => [id, open.get(id) ?? []]));
@@ -56,31 +61,18 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     return changed;
   }
 
-  function remember(document: StoredDocument<D>): void {
-    remembered.delete(document.id);
-    remembered.set(document.id, document);
-    if (remembered.size > rememberedDocuments) for (const oldest of remembered.keys()) { remembered.delete(oldest); break; }
+  const strange = before && heads.find(([context, head]) => isFromAnotherLog(before, context, head));
+  if (strange !== undefined) {
+    const [context, { position }] = strange;
+    logger.warn({ view: view.name, context, position }, 'the view was folded from another log, or from more of it than there is: it is folded anew');
+    await store.reset();
   }
-
-  const start = await startOf(view, { store, stores, logger }, epochs);
+  const start = strange === undefined ? before?.applied ?? {} : {};
   await feed.run({ group: view.name, contexts: view.contexts, start, onBatch }, stop);
 }
 
-/** Where to go on; from the beginning when the log is not the one that the view was folded from. */
-async function startOf<D extends object>(
-  view: View<D>, { store, stores, logger }: Pick<Dependencies<D>, 'store' | 'stores' | 'logger'>, epochs: Readonly<Record<string, string>>,
-): Promise<ViewProgress['applied']> {
-  const progress = await store.progress();
-  if (progress === undefined) return {};
-  for (const context of view.contexts) {
-    const { position } = await stores[context].head();
-    const ahead = Object.entries(progress.applied).some(([source, applied]) => source.startsWith(`${context}/`) && (applied ?? 0) > position);
-    if (progress.epochs[context] === epochs[context] && !ahead) continue;
-    logger.warn({ view: view.name, context, position }, 'the view was folded from another log, or from more of it than there is: it is folded anew');
-    await store.reset();
-    return {};
-  }
-  return progress.applied;
+function isFromAnotherLog({ applied, epochs }: ViewProgress, context: Context, { position, epoch }: LogHead): boolean {
+  return epochs[context] !== epoch || Object.entries(applied).some(([source, reached]) => source.startsWith(`${context}/`) && (reached ?? 0) > position);
 }
 
 function byDocument<D extends object>(view: View<D>, events: readonly FeedEvent[]): Map<string, FeedEvent[]> {

@@ -1,7 +1,7 @@
 import type { Context } from '../domain/events.js';
 import { Rejection, type RejectionCode } from '../domain/shared/rejection.js';
 import { mayBeSeenBy, type Caller } from './caller.js';
-import { partitionOf } from './partition.js';
+import { sourceOf } from './partition.js';
 import type { EventStore, RecordedEvent } from './ports/event-store.js';
 import type { StoredDocument } from './ports/view-store.js';
 import { fold, foldAll } from './projections/fold.js';
@@ -45,7 +45,7 @@ export function createStreamQueries<C extends Context, D extends object>(
       let stored: StoredDocument<D> | undefined;
       const entries = events.map((event): HistoryEntry<D> => {
         const before = stored?.document;
-        stored = fold(view, id, stored, { source: `${event.context}/${partitionOf(event.data.customerId, 1)}`, event });
+        stored = fold(view, id, stored, { source: sourceOf(event, 1), event });
         return { event, state: stored?.document ?? null, changes: differences(before ?? {}, stored?.document ?? {}) };
       });
       return { entries: entries.slice(after, after + limit), more: entries.length > after + limit };

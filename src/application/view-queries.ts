@@ -4,6 +4,7 @@ import { mayBeSeenBy, type Caller, type Seen } from './caller.js';
 import { waitFor } from './consistency.js';
 import type { Place, ViewPage, ViewProgress, ViewQuery, ViewStore } from './ports/view-store.js';
 import type { View } from './projections/projection.js';
+import { notBegun } from './view-progress.js';
 
 /** Which part of a list, and in which order. */
 export interface ListOptions {
@@ -36,7 +37,7 @@ export function createViewQueries<D extends { customerId: string }>(view: View<D
     },
     async one(id, caller, seen) {
       if (seen !== undefined) await waitFor(view, store, seen.tokens, seen.waitMs);
-      const progress = await store.progress() ?? { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} };
+      const progress = await store.progress() ?? notBegun;
       const found = (await store.read([id])).get(id);
       if (found === undefined || found.deleted || !mayBeSeenBy(caller, found.document)) throw new Rejection(unknown, { id });
       return { value: found.document, progress };

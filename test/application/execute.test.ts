@@ -24,7 +24,7 @@ describe('a command', () => {
   it('becomes events, and says what it led to', async () => {
     const { body, ...rest } = await app.customers(register, request());
     expect(JSON.parse(body)).to.deep.equal({ id: 'ada', version: 1, position: 1, events: ['CustomerRegistered'] });
-    expect(rest).to.deep.equal({ context: 'customers', version: 1, position: 1, partition: 2, replayed: false });
+    expect(rest).to.deep.equal({ id: 'ada', context: 'customers', version: 1, position: 1, partition: 2, replayed: false });
   });
 
   it('leaves who, why and when with its events', async () => {

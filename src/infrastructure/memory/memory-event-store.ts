@@ -54,12 +54,12 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   }
 
   findResult({ principal, key }: IdempotencyKey): Promise<StoredResult | undefined> {
-    const result = this.results.get(`${principal} ${key}`);
+    const result = this.results.get(JSON.stringify([principal, key]));
     return Promise.resolve(result && { ...result });
   }
 
   private appendNow({ stream, expectedVersion, events, idempotency, claims = [], releases = [] }: AppendRequest<C>): AppendOutcome {
-    const resultKey = idempotency && `${idempotency.principal} ${idempotency.key}`;
+    const resultKey = idempotency && JSON.stringify([idempotency.principal, idempotency.key]);
     const earlier = resultKey === undefined ? undefined : this.results.get(resultKey);
     if (earlier !== undefined) return { status: 'duplicate', stored: { ...earlier } };
     const kept = this.streams.get(stream) ?? [];

@@ -4,6 +4,7 @@ import type {
 } from '../../application/ports/view-store.js';
 import { fieldAt, valuesAt, type View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
+import { notBegun } from '../../application/view-progress.js';
 
 const facetSize = 100;
 
@@ -76,7 +77,7 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
       total: matching.length,
       ...(behind.length > limit && last !== undefined && { next: placeOf(last) }),
       facets: Object.fromEntries(facets.map((field) => [field, this.count(field, matching)])),
-      progress: structuredClone(this.current) ?? { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} },
+      progress: structuredClone(this.current ?? notBegun),
     };
   }
 

@@ -1,6 +1,7 @@
 import type { Condition, FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
+import { notBegun } from '../../application/view-progress.js';
 import { refusingOutages, type Database } from './database.js';
 import { columnAt, columnValue, createTable, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
@@ -96,7 +97,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
       total: counts?.total ?? 0,
       ...(found.length > limit && last !== undefined && { next: [last.place, last.id] as const }),
       facets: Object.fromEntries(facets.map((path) => [path, counts?.facets?.[path] ?? []])),
-      progress: counts?.progress ? progressOf(counts.progress) : { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} },
+      progress: counts?.progress ? progressOf(counts.progress) : notBegun,
     };
   }
 

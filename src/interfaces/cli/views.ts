@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
+import { highestApplied } from '../../application/view-progress.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { withService } from './with-service.js';
 
@@ -19,10 +20,10 @@ async function listViews({ views, stores }: Service) {
   return Promise.all((Object.keys(declarations) as ViewName[]).map(async (key) => {
     const { name, revision, sortable, contexts } = declarations[key];
     const { total, progress } = await views[key].find({ where: [], sort: { field: sortable[0] ?? '', descending: false }, limit: 1 });
-    const position = (context: string) => Math.max(0, ...Object.entries(progress.applied).filter(([source]) => source.startsWith(`${context}/`)).map(([, applied]) => applied ?? 0));
+    const applied = highestApplied(progress);
     return {
       name, revision, documents: total,
-      positions: contexts.map((context) => `${context} ${position(context)} of ${heads[context]}`).join(', '),
+      positions: contexts.map((context) => `${context} ${applied.get(context) ?? 0} of ${heads[context]}`).join(', '),
       behindSince: progress.behindSince, checkedAt: progress.checkedAt,
     };
   }));

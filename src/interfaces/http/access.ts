@@ -1,4 +1,5 @@
 import { jwtVerify, type JWTVerifyGetKey } from 'jose';
+import { keepNewest } from '../../application/keep-newest.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 
 export const scopes = ['commands:customers', 'commands:orders', 'queries:customers', 'queries:orders', 'history', 'ops'] as const;
@@ -39,8 +40,7 @@ export function createAuthenticator({ keys, issuer, audience }: { keys: JWTVerif
     // A claim that is there but not understood must not widen what its holder sees.
     if (customerId !== undefined && (typeof customerId !== 'string' || customerId === '')) throw new Rejection('access.unauthenticated');
     const principal: Principal = { id: sub, scopes: new Set(typeof scope === 'string' ? scope.split(' ') : []), ...(customerId !== undefined && { customerId }) };
-    if (verified.size >= rememberedTokens) for (const oldest of verified.keys()) { verified.delete(oldest); break; }
-    verified.set(token, { principal, expiresAt: exp * 1_000 });
+    keepNewest(verified, token, { principal, expiresAt: exp * 1_000 }, rememberedTokens);
     return principal;
   };
 }

@@ -43,8 +43,7 @@ export function customerRoutes({ commands, queries, cursors, clock, ids }: Depen
       async handle(call) {
         const { customerId = ids.next() } = call.body as { customerId?: string };
         const outcome = await commands({ ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand, requestOf(call, clock.now()));
-        const { id } = JSON.parse(outcome.body) as { id: string };
-        return commandReply(outcome, 201, `/customers/${id}`);
+        return commandReply(outcome, 201, `/customers/${outcome.id}`);
       },
     },
     change('patch', '', 'ChangeCustomerDetails', 'Change a customer\'s details: an absent field stays, null removes it'),

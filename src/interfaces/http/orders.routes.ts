@@ -40,8 +40,7 @@ export function orderRoutes({ commands, queries, cursors, clock, ids }: Dependen
       async handle(call) {
         const { orderId = ids.next() } = call.body as { orderId?: string };
         const outcome = await commands({ ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest, requestOf(call, clock.now()), seenBy(call.headers));
-        const { id } = JSON.parse(outcome.body) as { id: string };
-        return commandReply(outcome, 201, `/orders/${id}`);
+        return commandReply(outcome, 201, `/orders/${outcome.id}`);
       },
     },
     onOrder('pay', 'PayOrder', 'Note the payment of an approved order'),

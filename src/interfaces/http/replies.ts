@@ -2,6 +2,7 @@ import type { CommandOutcome } from '../../application/execute.js';
 import { formatToken } from '../../application/consistency.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { ViewPage, ViewProgress } from '../../application/ports/view-store.js';
+import { highestApplied } from '../../application/view-progress.js';
 import type { Cursors } from './cursor.js';
 import type { Reply } from './route.js';
 
@@ -28,18 +29,10 @@ export function lagMs({ behindSince, checkedAt }: ViewProgress, now: Date): numb
   return silent > silentAfterMs ? silent : 0;
 }
 
+/** `View-Position: orders=1234`: the highest position applied, per context. */
 export function freshness(progress: ViewProgress, clock: Clock): Record<string, string> {
-  return { 'view-position': positions(progress).join(', '), 'view-lag-ms': String(lagMs(progress, clock.now())) };
-}
-
-/** `orders=1234`: the highest position applied, per context. */
-function positions({ applied }: ViewProgress): string[] {
-  const highest = new Map<string, number>();
-  for (const [source, position] of Object.entries(applied)) {
-    const context = source.slice(0, source.indexOf('/'));
-    highest.set(context, Math.max(highest.get(context) ?? 0, position ?? 0));
-  }
-  return [...highest].map(([context, position]) => `${context}=${position}`);
+  const positions = [...highestApplied(progress)].map(([context, position]) => `${context}=${position}`);
+  return { 'view-position': positions.join(', '), 'view-lag-ms': String(lagMs(progress, clock.now())) };
 }
 
 export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets }: { cursors: Cursors; query: unknown; clock: Clock; facets?: Readonly<Record<string, string>> }): Reply {
