@@ -1,28 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import pg from 'pg';
 import { OperatorError } from '../src/infrastructure/operator-error.js';
-import { packageRoot } from '../src/infrastructure/package-root.js';
 import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded-postgres.js';
 import { makeCertificates } from './certificates.js';
-import { applicationUser, checkElasticsearch, elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from './elasticsearch.js';
+import { checkElasticsearch, elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from './elasticsearch.js';
 import { checkKafka, kafkaCommand, kafkaPidFile, startKafka } from './kafka.js';
-import { runningPid, stopServer } from './processes.js';
+import { stopServer } from './processes.js';
 import { fetchSoftware } from './software.js';
+import { certificatesDirectory, directory, readState, runningServers, settingsOf, stateFile, type State } from './state.js';
 
 // Real Kafka, Elasticsearch and PostgreSQL on this machine, without containers: up, down, status, env.
 
-/** What was chosen when they were first started, and stays. */
-interface State {
-  ports: { broker: number; controller: number; elasticsearch: number };
-  passwords: { elastic: string; application: string };
-}
-
-const directory = resolve(process.env.INFRA_DIR ?? join(packageRoot, '.data/infra'));
-const stateFile = join(directory, 'state.json');
 const databases = ['customers', 'orders'] as const;
 
 const commands: Record<string, () => Promise<void>> = { up, down, status, env };
@@ -31,7 +23,7 @@ async function up(): Promise<void> {
   await mkdir(directory, { recursive: true });
   const state = await readState() ?? await newState();
   const say = (what: string) => { console.error(what); };
-  const certificates = await makeCertificates(join(directory, 'certificates'));
+  const certificates = await makeCertificates(certificatesDirectory);
   const running = await runningServers();
   if (!running.kafka || !running.elasticsearch) {
     if (!existsSync(join(directory, 'software'))) say('Fetching Kafka and Elasticsearch (about 200 MB, once) …');
@@ -70,7 +62,7 @@ async function status(): Promise<void> {
     return `127.0.0.1:${state.ports.broker}`;
   });
   await check('Elasticsearch', async () => {
-    await checkElasticsearch(state.ports.elasticsearch, join(directory, 'certificates/ca.crt'), state.passwords);
+    await checkElasticsearch(state.ports.elasticsearch, join(certificatesDirectory, 'ca.crt'), state.passwords);
     return `https://127.0.0.1:${state.ports.elasticsearch}`;
   });
 }
@@ -83,22 +75,9 @@ async function env(): Promise<void> {
   const values = {
     CUSTOMERS_DATABASE_URL: urls.customers,
     ORDERS_DATABASE_URL: urls.orders,
-    KAFKA_BROKERS: `127.0.0.1:${state.ports.broker}`,
-    ELASTICSEARCH_URL: `https://127.0.0.1:${state.ports.elasticsearch}`,
-    ELASTICSEARCH_USERNAME: applicationUser,
-    ELASTICSEARCH_PASSWORD: state.passwords.application,
-    ELASTICSEARCH_CA: join(directory, 'certificates/ca.crt'),
+    ...settingsOf(state),
   };
   for (const [name, value] of Object.entries(values)) console.log(`export ${name}='${value}'`);
-}
-
-async function runningServers() {
-  const [kafka, elasticsearch] = await Promise.all([runningPid(kafkaPidFile(directory), kafkaCommand), runningPid(elasticsearchPidFile(directory), elasticsearchCommand)]);
-  return { kafka: kafka !== undefined, elasticsearch: elasticsearch !== undefined };
-}
-
-async function readState(): Promise<State | undefined> {
-  return existsSync(stateFile) ? JSON.parse(await readFile(stateFile, 'utf8')) as State : undefined;
 }
 
 async function newState(): Promise<State> {

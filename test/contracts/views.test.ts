@@ -1,6 +1,9 @@
+import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
+import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
 import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
+import { elasticsearchSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
@@ -29,6 +32,20 @@ describe('views on postgres', () => {
     return { stores: new PostgresViewStores(() => database), close };
   });
 });
+
+if (elasticsearchSettings === undefined) notRun('ViewStore contract: elasticsearch');
+else {
+  const { ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca } = elasticsearchSettings;
+  viewStoreContract('elasticsearch', async () => {
+    const client = await connectElasticsearch({ url, username, password, ca, indexPrefix: runPrefix });
+    const close = async () => {
+      const names = Object.keys(await client.indices.get({ index: `${runPrefix}-*` }));
+      if (names.length > 0) await client.indices.delete({ index: names });
+      await client.close();
+    };
+    return { stores: new ElasticsearchViewStores(client, { indexPrefix: runPrefix, refreshEveryMs: 0 }), close };
+  });
+}
 
 const codec = eventCodec(upcasters);
 eventFeedContract('log in memory', async () => {
