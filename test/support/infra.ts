@@ -1,3 +1,4 @@
+import type { Kafka } from 'kafkajs';
 import { readState, runningServers, settingsOf } from '../../infra/state.js';
 
 const state = await readState();
@@ -16,4 +17,17 @@ export function notRun(suite: string): void {
   describe(suite, () => {
     it('was not run: npm run infra:up starts its server');
   });
+}
+
+export async function forgetTopics(kafka: Kafka, prefix: string): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix));
+    if (topics.length > 0) await admin.deleteTopics({ topics });
+    const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(prefix));
+    if (groups.length > 0) await admin.deleteGroups(groups).catch(() => undefined);
+  } finally {
+    await admin.disconnect();
+  }
 }

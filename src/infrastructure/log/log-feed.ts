@@ -1,3 +1,4 @@
+import { createAlarm } from '../../application/alarm.js';
 import { source, sourceOf } from '../../application/partition.js';
 import type { EventFeed, FeedBatch, Progress, Subscription } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores, RecordedEvent } from '../../application/ports/event-store.js';
@@ -11,9 +12,12 @@ const heartbeatMs = 800;
 
 /** Feeds straight from the logs: woken by their signal, and polling behind it, because a signal can be lost. */
 export class LogFeed implements EventFeed {
+  readonly shared = false;
+
   constructor(private readonly stores: EventStores, private readonly signal: LogSignal, private readonly partitions: number) {}
 
-  async run({ contexts, start, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
+  async run({ contexts, reached, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
+    const start = await reached();
     const ended = new AbortController();
     const stopped = AbortSignal.any([stop, ended.signal]);
     const behind = new Map<Context, string>();
@@ -44,8 +48,9 @@ export class LogFeed implements EventFeed {
     context: Context, start: Progress, deliver: (batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => Promise<void>, stop: AbortSignal,
   ): Promise<void> {
     const store: EventStore = this.stores[context];
-    const alarm = new Alarm(stop);
-    const unsubscribe = this.signal.subscribe(context, () => { alarm.ring(); });
+    const epochs = { [context]: (await store.head()).epoch };
+    const alarm = createAlarm(stop);
+    const unsubscribe = this.signal.subscribe(context, alarm.ring);
     try {
       // Everything up to the least position was seen; of what lies above, subscribers drop what they have.
       let after = Math.min(...this.sources(context).map((one) => start[one] ?? 0));
@@ -64,7 +69,7 @@ export class LogFeed implements EventFeed {
             ahead = read(store, end);
             ahead.catch(() => undefined);
           }
-          await deliver({ events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end) }, next?.recordedAt ?? null);
+          await deliver({ events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), epochs }, next?.recordedAt ?? null);
           after = end;
           delivered = performance.now();
         }
@@ -87,35 +92,4 @@ export class LogFeed implements EventFeed {
 
 async function read(store: EventStore, after: number): Promise<RecordedEvent[]> {
   return (await store.readLog({ after, limit: pageSize + 1 })).events;
-}
-
-/** Waits for a ring, a time, or the stop; a ring since the last reset counts. */
-class Alarm {
-  private rung = false;
-  private wake: (() => void) | undefined;
-
-  constructor(private readonly stop: AbortSignal) {
-    stop.addEventListener('abort', () => { this.ring(); }, { once: true });
-  }
-
-  reset(): void {
-    this.rung = false;
-  }
-
-  ring(): void {
-    this.rung = true;
-    this.wake?.();
-  }
-
-  async wait(ms: number): Promise<void> {
-    if (this.rung || this.stop.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.wake = undefined;
-  }
 }
