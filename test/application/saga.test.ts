@@ -100,7 +100,7 @@ describe('a policy', () => {
   async function withOrders() {
     const app = memoryApplication();
     await app.customers({ type: 'RegisterCustomer', customerId: 'ada', name: 'Ada', currency: 'EUR', creditLimitMinor: null }, request());
-    sinon.stub(app.copy, 'read').resolves(new Map([['ada', { id: 'ada', revision: 1, applied: {}, deleted: false, document: { customerId: 'ada', name: 'Ada', status: 'active', currency: 'EUR' } }]]));
+    sinon.stub(app.copy, 'read').resolves(new Map([['ada', { id: 'ada', revision: 1, applied: {}, deleted: false, document: { customerId: 'ada', name: 'Ada', status: 'active', currency: 'EUR', nameVersion: 1, statusVersion: 1 } }]]));
     await app.orders(place('o-1'), request());
     await app.orders({ type: 'CancelOrder', orderId: 'o-1', reason: 'no' }, request());
     await app.orders(place('o-2'), request());

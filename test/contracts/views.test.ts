@@ -78,7 +78,7 @@ else {
     const topicPrefix = `${runPrefix}-${++runs}.`;
     const signal = new MemoryLogSignal();
     const stores = { customers: new MemoryEventStore('customers', codec, signal), orders: new MemoryEventStore('orders', codec, signal) };
-    const kafka = connectKafka({ brokers, topicPrefix }, quiet);
+    const kafka = connectKafka({ brokers, topicPrefix });
     const publisher = new KafkaEventPublisher(kafka, { topicPrefix, partitions });
     const stop = new AbortController();
     const published = { customers: 0, orders: 0 };

@@ -61,11 +61,18 @@ export function faultOf(error: unknown): Fault | undefined {
   return ['TimeoutError', 'NoLivingConnectionsError', 'RequestAbortedError'].includes(name) ? 'unreachable' : undefined;
 }
 
-/** The error that an operator can mend; whatever else it is stays what it is. `undefined`: it cannot be reached, which may pass by itself. */
-export function operatorErrorOf(error: unknown, url: string): Error | undefined {
-  const fault = faultOf(error);
-  if (fault === 'unreachable') return undefined;
-  return fault === undefined ? error as Error : new OperatorError(`Elasticsearch at ${url}: ${advice[fault]}.`);
+/**
+ * Asks the cluster how it is. One that cannot be reached is no reason not to start: commands do without it, and it may come back.
+ * @throws OperatorError for what does not pass by itself
+ */
+export async function checkElasticsearch(client: Client, url: string): Promise<void> {
+  try {
+    await client.cluster.health();
+  } catch (error) {
+    const fault = faultOf(error);
+    if (fault === undefined) throw error;
+    if (fault !== 'unreachable') throw new OperatorError(`Elasticsearch at ${url}: ${advice[fault]}.`);
+  }
 }
 
 /** Runs `work`; whatever keeps the cluster from serving becomes the refusal `view.unavailable`. */

@@ -101,8 +101,8 @@ export async function indexState(client: Client, view: ViewDeclaration, prefix: 
 }
 
 export async function indexBehind(client: Client, alias: string): Promise<string | undefined> {
-  const found = await client.indices.getAlias({ name: alias }, { ignore: [404] });
-  const [index, ...others] = Object.entries(found).filter(([, value]) => typeof value === 'object' && value !== null && 'aliases' in value).map(([name]) => name);
+  const { body, statusCode } = await client.indices.getAlias({ name: alias }, { ignore: [404], meta: true });
+  const [index, ...others] = statusCode === 404 ? [] : Object.keys(body);
   if (others.length > 0) throw new OperatorError(`The alias ${alias} points to several indices (${[index, ...others].join(', ')}): leave it one.`);
   return index;
 }

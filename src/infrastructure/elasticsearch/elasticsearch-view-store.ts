@@ -275,7 +275,7 @@ function holds(view: ViewDeclaration, condition: Condition): estypes.QueryDslQue
   const field = fieldName(condition.field);
   if ('in' in condition) return { terms: { [field]: [...condition.in] } };
   const { from, to, before } = condition;
-  return { range: { [field]: { ...(from !== undefined && { gte: from }), ...(to !== undefined && { lte: to }), ...(before !== undefined && { lt: before }) } } as estypes.QueryDslQueryContainer['range'] & object };
+  return { range: { [field]: { ...(from !== undefined && { gte: from }), ...(to !== undefined && { lte: to }), ...(before !== undefined && { lt: before }) } } };
 }
 
 /** Folded words go past every analyzer. No words at all are found nowhere. */
@@ -291,6 +291,6 @@ function facet(view: ViewDeclaration, path: string, field: string): estypes.Aggr
 }
 
 function countsOf(found: estypes.AggregationsMultiBucketAggregateBase<Bucket> | undefined): FacetCount[] {
-  const buckets = (found?.buckets ?? []) as Bucket[];
+  const buckets = Array.isArray(found?.buckets) ? found.buckets : [];
   return buckets.map(({ key, key_as_string: text, doc_count: count }) => ({ key: text ?? String(key), count }));
 }

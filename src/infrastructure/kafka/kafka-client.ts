@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module';
-import type { Kafka, logCreator } from 'kafkajs';
-import type { Logger } from '../../application/ports/logger.js';
+import type { Kafka } from 'kafkajs';
 
 export interface KafkaConfig {
   /** `host:port`, one or more. */
@@ -16,19 +15,13 @@ export function loadKafkajs(): typeof import('kafkajs') {
   return require('kafkajs') as typeof import('kafkajs');
 }
 
-export function connectKafka({ brokers }: KafkaConfig, logger: Logger): Kafka {
+export function connectKafka({ brokers }: KafkaConfig): Kafka {
   const { Kafka, logLevel } = loadKafkajs();
   return new Kafka({
     clientId: 'orderfold', brokers: [...brokers],
     connectionTimeout: 3_000, requestTimeout: 10_000,
     retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 },
-    logLevel: logLevel.ERROR, logCreator: into(logger),
+    // It says a lot about what passes by itself; what does not pass rejects, and is reported by whoever waited for it.
+    logLevel: logLevel.NOTHING,
   });
-}
-
-/** kafkajs says a lot about what passes by itself; what does not pass rejects, and is reported by whoever was waiting for it. */
-function into(logger: Logger): logCreator {
-  return () => ({ namespace, log: { message, error } }) => {
-    logger.info({ namespace, error }, `kafka: ${message}`);
-  };
 }

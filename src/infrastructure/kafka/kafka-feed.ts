@@ -79,7 +79,7 @@ class Run {
   private readonly reading = new Map<Source, { offset: bigint | undefined; since: number }>();
   private readonly rewound = new Set<Source>();
   private consumer: Consumer | undefined;
-  private ended = false;
+  private hasEnded = false;
   private end: (error?: unknown) => void = () => undefined;
 
   constructor(private readonly subscription: Subscription, private readonly dependencies: Dependencies, private readonly stop: AbortSignal) {
@@ -91,9 +91,9 @@ class Run {
     for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
     const finished = new Promise<void>((resolve, reject) => {
       this.end = (error) => {
-        this.ended = true;
+        this.hasEnded = true;
         if (error === undefined) resolve();
-        else reject(error as Error);
+        else reject(error);
       };
     });
     finished.catch(() => undefined);
@@ -127,7 +127,7 @@ class Run {
       });
       await finished;
     } finally {
-      this.ended = true;
+      this.hasEnded = true;
       clearInterval(beat);
       clearInterval(watch);
       this.stop.removeEventListener('abort', onStop);
@@ -140,14 +140,14 @@ class Run {
   /** Called for several partitions at a time; their events are gathered into one batch. */
   private async onPartition({ batch, resolveOffset, heartbeat, pause: pausePartition, isRunning, isStale, uncommittedOffsets, commitOffsetsIfNecessary }: EachBatchPayload): Promise<void> {
     const context = this.topics.get(batch.topic);
-    if (context === undefined || this.ended) return;
+    if (context === undefined || this.ended()) return;
     const from = source(context, batch.partition);
     this.asked ??= this.ask();
     await this.asked;
     let { messages } = batch;
     const last = messages.at(-1);
     while (messages.length > 0) {
-      if (!isRunning() || isStale() || this.ended) return;
+      if (!isRunning() || isStale() || this.ended()) return;
       const part = messages.slice(0, batchSize);
       messages = messages.slice(batchSize);
       const end = part.at(-1);
@@ -166,7 +166,7 @@ class Run {
       const newest = arrived.at(-1)?.event;
       const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
       await this.deliver({ source: from, events, reached: Math.max(newest?.position ?? 0, this.have.get(from) ?? 0), behindSince: more ? newest?.recordedAt ?? null : null }, heartbeat);
-      if (this.ended) return;
+      if (this.ended()) return;
       resolveOffset(end.offset);
       this.reading.set(from, { offset: BigInt(end.offset) + 1n, since: performance.now() });
       await heartbeat();
@@ -227,17 +227,17 @@ class Run {
   }
 
   private async deliver(arrived: Omit<Arrived, 'delivered'>, heartbeat: () => Promise<void>): Promise<void> {
-    let waits = true;
-    const delivered = new Promise<void>((resolve) => {
-      this.waiting.push({ ...arrived, delivered: () => { waits = false; resolve(); } });
+    const delivered = new Promise<'delivered'>((resolve) => {
+      this.waiting.push({ ...arrived, delivered: () => { resolve('delivered'); } });
     });
     this.delivering ??= this.deliverWaiting();
-    // A subscriber that takes its time must not cost us the partition.
-    while (waits) {
+    for (;;) {
       let timer: NodeJS.Timeout | undefined;
-      await Promise.race([delivered, new Promise((resolve) => { timer = setTimeout(resolve, 1_000); })]);
+      const first = await Promise.race([delivered, new Promise((resolve) => { timer = setTimeout(resolve, 1_000); })]);
       clearTimeout(timer);
-      if (waits) await heartbeat();
+      if (first === 'delivered') return;
+      // A subscriber that takes its time must not cost us the partition.
+      await heartbeat();
     }
   }
 
@@ -246,7 +246,7 @@ class Run {
     try {
       // The other partitions of the same fetch arrive in the same moment.
       await new Promise((resolve) => setImmediate(resolve));
-      while (this.waiting.length > 0 && !this.ended) {
+      while (this.waiting.length > 0 && !this.ended()) {
         taken = this.take();
         const progress: Partial<Record<Source, number>> = {};
         for (const { source: one, reached, behindSince } of taken) {
@@ -265,7 +265,7 @@ class Run {
       this.failed(error);
     } finally {
       this.delivering = undefined;
-      if (this.ended) for (const { delivered } of [...taken, ...this.waiting.splice(0)]) delivered();
+      if (this.ended()) for (const { delivered } of [...taken, ...this.waiting.splice(0)]) delivered();
     }
   }
 
@@ -284,7 +284,7 @@ class Run {
   /** Nothing has come for a while, although the broker was asked: that is news as well. */
   private async beat(): Promise<void> {
     const now = performance.now();
-    if (this.ended || this.delivering !== undefined || this.reading.size === 0 || now - this.lastDelivery < heartbeatMs || now - this.lastFetch > 4 * fetchWaitMs) return;
+    if (this.ended() || this.delivering !== undefined || this.reading.size === 0 || now - this.lastDelivery < heartbeatMs || now - this.lastFetch > 4 * fetchWaitMs) return;
     this.delivering = (async () => {
       try {
         await this.subscription.onBatch({ events: [], progress: {}, behindSince: this.behindSince(), epochs: { ...this.epochs } });
@@ -302,7 +302,7 @@ class Run {
   /** A consumer that neither crashes nor goes on would be waited for in vain: it is measured by what there is to read. */
   private async watch(): Promise<void> {
     const still = [...this.reading].filter(([, { since }]) => performance.now() - since > stuckAfterMs);
-    if (this.ended || this.delivering !== undefined || still.length === 0) return;
+    if (this.ended() || this.delivering !== undefined || still.length === 0) return;
     const admin = this.dependencies.kafka.admin();
     try {
       await admin.connect();
@@ -321,6 +321,11 @@ class Run {
     } finally {
       await admin.disconnect();
     }
+  }
+
+  /** Asked anew after every wait. */
+  private ended(): boolean {
+    return this.hasEnded;
   }
 
   private failed(error: unknown): unknown {

@@ -14,7 +14,7 @@ const heartbeatMs = 800;
 export class LogFeed implements EventFeed {
   readonly shared = false;
 
-  constructor(private readonly stores: EventStores, private readonly signal: LogSignal, private readonly partitions: number) {}
+  constructor(private readonly stores: Partial<EventStores>, private readonly signal: LogSignal, private readonly partitions: number) {}
 
   async run({ contexts, reached, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
     const start = await reached();
@@ -47,7 +47,8 @@ export class LogFeed implements EventFeed {
   private async follow(
     context: Context, start: Progress, deliver: (batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => Promise<void>, stop: AbortSignal,
   ): Promise<void> {
-    const store: EventStore = this.stores[context];
+    const store: EventStore | undefined = this.stores[context];
+    if (store === undefined) throw new Error(`the log of ${context} is not at hand`);
     const epochs = { [context]: (await store.head()).epoch };
     const alarm = createAlarm(stop);
     const unsubscribe = this.signal.subscribe(context, alarm.ring);

@@ -10,6 +10,7 @@ import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Logger } from '../../application/ports/logger.js';
+import type { RelayState } from '../../application/relay.js';
 import type { Traces } from '../../application/traces.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
@@ -27,13 +28,13 @@ import type { Call, Reply, Route } from './route.js';
 import { parseStrictJson } from './strict-json.js';
 
 export interface HttpDependencies {
-  customerCommands: CustomerCommands;
-  customerQueries: CustomerQueries;
-  orderCommands: OrderCommands;
-  orderQueries: OrderQueries;
+  /** The contexts that this process serves. */
+  customers?: { commands: CustomerCommands; queries: CustomerQueries };
+  orders?: { commands: OrderCommands; queries: OrderQueries };
   traces: Traces;
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
+  relays: () => readonly RelayState[];
   authenticate: Authenticate;
   cursorSecret: string;
   sagaTimeoutSeconds: number;
@@ -55,12 +56,12 @@ const headersOfAll = Object.entries({
 
 /** Every route there is: registered, documented and tested from this list. */
 export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Route[] {
-  const { customerCommands, customerQueries, orderCommands, orderQueries } = dependencies;
+  const { customers, orders } = dependencies;
   const shared = { ...dependencies, cursors: createCursors(dependencies.cursorSecret), metrics };
   return [
-    ...orderRoutes({ ...shared, commands: orderCommands, queries: orderQueries }),
-    ...customerRoutes({ ...shared, commands: customerCommands, queries: customerQueries }),
-    ...operatingRoutes(shared),
+    ...(orders === undefined ? [] : orderRoutes({ ...shared, ...orders })),
+    ...(customers === undefined ? [] : customerRoutes({ ...shared, ...customers })),
+    ...operatingRoutes({ ...shared, ...(orders !== undefined && { orderQueries: orders.queries }) }),
   ];
 }
 
