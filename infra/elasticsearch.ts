@@ -15,11 +15,11 @@ const run = promisify(execFile);
 export const nodeSettings = {
   'discovery.type': 'single-node',
   // An index is made by us from a view's declaration, or not at all.
-  'action.auto_create_index': '-orderfold*,+*',
-  // A nearly full disk is the operator's business here, not a reason to refuse writes at 95 % of a large one.
-  'cluster.routing.allocation.disk.watermark.low': '1gb',
-  'cluster.routing.allocation.disk.watermark.high': '500mb',
-  'cluster.routing.allocation.disk.watermark.flood_stage': '250mb',
+  'action.auto_create_index': '-orderfold-*,+*',
+  // Free space, not percent: a big disk that is 90 % full is no reason to stop.
+  'cluster.routing.allocation.disk.watermark.low': '2gb',
+  'cluster.routing.allocation.disk.watermark.high': '1gb',
+  'cluster.routing.allocation.disk.watermark.flood_stage': '512mb',
   'xpack.security.enabled': 'true',
   'xpack.security.http.ssl.enabled': 'true',
 };
@@ -27,7 +27,7 @@ export const nodeSettings = {
 /** What the application's user may do: its own indices, and look at the cluster's health. */
 export const applicationRole = {
   cluster: ['monitor'],
-  indices: [{ names: ['orderfold*'], privileges: ['create_index', 'delete_index', 'manage', 'read', 'write'] }],
+  indices: [{ names: ['orderfold-*'], privileges: ['read', 'write', 'manage'] }],
 };
 
 export const applicationUser = 'orderfold';

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { parse } from 'yaml';
+import { applicationRole, nodeSettings } from '../../infra/elasticsearch.js';
+import { brokerSettings } from '../../infra/kafka.js';
 import { contexts } from '../../src/domain/events.js';
 import { readConfig, settings } from '../../src/infrastructure/config.js';
 import { openKeySet } from '../../src/infrastructure/jwks.js';
@@ -49,6 +51,19 @@ describe('docker-compose.yml', () => {
     for (const [name, { image, build }] of services) {
       if (build === undefined) expect(image, name).to.match(/^[a-z./]+:\d+\.\d+(\.\d+)?$/);
       else expect(existsSync(join(at(build), 'Dockerfile')), name).to.be.true;
+    }
+  });
+
+  it('gives Kafka and Elasticsearch the settings and the rights that the servers without containers have', () => {
+    const variable = (name: string) => `KAFKA_${name.toUpperCase().replaceAll('.', '_')}`;
+    for (const [name, value] of Object.entries(brokerSettings)) expect(String(file.services.kafka?.environment?.[variable(name)]), name).to.equal(value);
+    for (const [name, value] of Object.entries(nodeSettings)) expect(String(file.services.elasticsearch?.environment?.[name]), name).to.equal(value);
+    const [, role] = /role\/orderfold '(\{[^']*\})'/.exec(text('deploy/elasticsearch/access.sh'))!;
+    expect(JSON.parse(role!)).to.deep.equal(applicationRole);
+    const versions = text('infra/pom.xml');
+    for (const [service, artifact] of [['kafka', 'kafka_2.13'], ['elasticsearch', 'elasticsearch']] as const) {
+      const [, version] = new RegExp(`<artifactId>${artifact}</artifactId>\\s*<version>([^<]*)<`).exec(versions)!;
+      expect(file.services[service]?.image).to.match(new RegExp(`:${version!.replaceAll('.', '\\.')}$`));
     }
   });
 

@@ -15,10 +15,10 @@ export interface FeedEvent {
 export interface FeedBatch {
   /** In order per source. Empty when the feed only says that nothing is newer. */
   events: readonly FeedEvent[];
-  /** After this batch; holds every source that the batch speaks of. */
+  /** After this batch; holds every source that the batch speaks of, with or without events of it. */
   progress: Progress;
   /**
-   * Since when the subscriber is behind: `recordedAt` of the oldest event that is not in this batch or an earlier one, or, where the feed cannot
+   * Since when the subscriber is behind in these sources: `recordedAt` of the oldest event that is not in this batch or an earlier one, or, where the feed cannot
    * know that one yet, of the last one that it has delivered before it; `null` at the end of the feed.
    */
   behindSince: string | null;

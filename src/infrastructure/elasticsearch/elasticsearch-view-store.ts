@@ -1,12 +1,11 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
 import { keepNewest } from '../../application/keep-newest.js';
-import { furthest } from '../../application/partition.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
 import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
-import { notBegun } from '../../application/view-progress.js';
+import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { faultOf, refusingFaults } from './elasticsearch-client.js';
 import { createGeneration, createIndex, fieldName, fieldsOf, indexBehind, indexNamesOf } from './elasticsearch-index.js';
 
@@ -42,7 +41,7 @@ interface Source<D> extends StoredDocument<D> {
   fields: Record<string, unknown>;
 }
 
-interface StoredProgress { revision: number; progress: ViewProgress }
+interface StoredProgress { revision: number; progress: { sources: ProgressBySource; epochs: ViewProgress['epochs'] } }
 
 /** Which write of a document is the stored one: the next one must be based on it. */
 interface Written { revision: number; seqNo: number; primaryTerm: number }
@@ -93,7 +92,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   progress(): Promise<ViewProgress | undefined> {
-    return this.serving(async () => (await this.readProgress()).stored?.progress);
+    return this.serving(async () => progressOf((await this.readProgress()).stored));
   }
 
   find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
@@ -119,7 +118,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
         total: typeof hits.total === 'number' ? hits.total : hits.total?.value ?? 0,
         ...(hits.hits.length > limit && last !== undefined && { next: this.placeOf(last, sort.field) }),
         facets: Object.fromEntries(facets.map((path) => [path, countsOf(aggregations?.[path])])),
-        progress: stored?.progress ?? notBegun,
+        progress: progressOf(stored) ?? notBegun,
       };
     });
   }
@@ -239,7 +238,9 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   private async moveProgress(progress: ViewProgress): Promise<void> {
     for (;;) {
       const { stored, seqNo, primaryTerm } = await this.readProgress();
-      const next: ViewProgress = { ...progress, applied: furthest(stored?.progress.applied ?? {}, progress.applied) };
+      const next: StoredProgress['progress'] = {
+        sources: mergeSources(stored?.progress.sources ?? {}, bySource(progress)), epochs: { ...stored?.progress.epochs, ...progress.epochs },
+      };
       const { status } = await this.client.index({
         index: this.alias, id: progressId, require_alias: true,
         ...(seqNo === undefined || primaryTerm === undefined ? { op_type: 'create' as const } : { if_seq_no: seqNo, if_primary_term: primaryTerm }),
@@ -258,6 +259,10 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   private placeOf([value, id]: estypes.SortResults, path: string): Place {
     return [isDate(this.view, path) ? new Date(Number(value)).toISOString() : value as string | number, String(id)];
   }
+}
+
+function progressOf(stored: StoredProgress | undefined): ViewProgress | undefined {
+  return stored && overall(stored.progress.sources, stored.progress.epochs);
 }
 
 interface Bucket { key: string | number; key_as_string?: string; doc_count: number }

@@ -248,7 +248,7 @@ class Run {
       await new Promise((resolve) => setImmediate(resolve));
       while (this.waiting.length > 0 && !this.ended()) {
         taken = this.take();
-        const progress: Partial<Record<Source, number>> = {};
+        const progress = this.progress();
         for (const { source: one, reached, behindSince } of taken) {
           progress[one] = reached;
           if (behindSince === null) this.behind.delete(one);
@@ -269,6 +269,11 @@ class Run {
     }
   }
 
+  /** Of all our partitions: no news of one is news as well. */
+  private progress(): Partial<Record<Source, number>> {
+    return Object.fromEntries([...this.reading.keys()].map((one) => [one, this.have.get(one) ?? 0]));
+  }
+
   /** As much as makes a batch, and no less than one partition's. */
   private take(): Arrived[] {
     let count = 0;
@@ -287,7 +292,7 @@ class Run {
     if (this.ended() || this.delivering !== undefined || this.reading.size === 0 || now - this.lastDelivery < heartbeatMs || now - this.lastFetch > 4 * fetchWaitMs) return;
     this.delivering = (async () => {
       try {
-        await this.subscription.onBatch({ events: [], progress: {}, behindSince: this.behindSince(), epochs: { ...this.epochs } });
+        await this.subscription.onBatch({ events: [], progress: this.progress(), behindSince: this.behindSince(), epochs: { ...this.epochs } });
         this.lastDelivery = performance.now();
       } catch (error) {
         this.failed(error);

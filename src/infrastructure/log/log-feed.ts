@@ -20,21 +20,12 @@ export class LogFeed implements EventFeed {
     const start = await reached();
     const ended = new AbortController();
     const stopped = AbortSignal.any([stop, ended.signal]);
-    const behind = new Map<Context, string>();
     let turn: Promise<void> = Promise.resolve();
     // Several contexts are read side by side; their batches are handed over one at a time.
-    const deliver = (context: Context, batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => {
-      turn = turn.then(async () => {
-        if (behindSince === null) behind.delete(context);
-        else behind.set(context, behindSince);
-        const oldest = [...behind.values()].sort()[0] ?? null;
-        await onBatch({ ...batch, behindSince: oldest });
-      });
-      return turn;
-    };
+    const deliver = (batch: FeedBatch) => (turn = turn.then(() => onBatch(batch)));
     const results = await Promise.allSettled(contexts.map(async (context) => {
       try {
-        await this.follow(context, start, (batch, behindSince) => deliver(context, batch, behindSince), stopped);
+        await this.follow(context, start, deliver, stopped);
       } catch (error) {
         ended.abort();
         throw error;
@@ -45,7 +36,7 @@ export class LogFeed implements EventFeed {
   }
 
   private async follow(
-    context: Context, start: Progress, deliver: (batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => Promise<void>, stop: AbortSignal,
+    context: Context, start: Progress, deliver: (batch: FeedBatch) => Promise<void>, stop: AbortSignal,
   ): Promise<void> {
     const store: EventStore | undefined = this.stores[context];
     if (store === undefined) throw new Error(`the log of ${context} is not at hand`);
@@ -70,7 +61,9 @@ export class LogFeed implements EventFeed {
             ahead = read(store, end);
             ahead.catch(() => undefined);
           }
-          await deliver({ events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), epochs }, next?.recordedAt ?? null);
+          await deliver({
+            events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), behindSince: next?.recordedAt ?? null, epochs,
+          });
           after = end;
           delivered = performance.now();
         }
