@@ -37,7 +37,8 @@ export async function ensureTopic(kafka: Kafka, topic: string, partitions: numbe
   try {
     if (await partitionsOf(admin, topic) === 0) {
       await admin.createTopics({
-        waitForLeaders: true,
+        // Looked for below: kafkajs takes a topic that is not everywhere yet for a failure.
+        waitForLeaders: false,
         topics: [{ topic, numPartitions: partitions, replicationFactor: -1, configEntries: Object.entries(retention).map(([name, value]) => ({ name, value })) }],
       }).catch((error: unknown) => {
         // Made by another process this moment.
