@@ -4,20 +4,26 @@ import { join } from 'node:path';
 import type { Express } from 'express';
 import { Container } from 'inversify';
 import type { CustomerCommands } from '../../application/customers/customer-commands.js';
+import type { Seen } from '../../application/caller.js';
+import { runCommandWorker } from '../../application/command-worker.js';
 import { createCustomerQueries } from '../../application/customers/customer-queries.js';
-import type { OrderCommands } from '../../application/orders/order-commands.js';
+import type { Request } from '../../application/execute.js';
+import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
 import { createOrderQueries } from '../../application/orders/order-queries.js';
 import { source } from '../../application/partition.js';
 import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../application/policies/index.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { Progress } from '../../application/ports/event-feed.js';
 import type { EventStores } from '../../application/ports/event-store.js';
+import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
+import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { contexts, type Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
@@ -43,9 +49,10 @@ export interface Service {
   viewStates: () => Promise<ViewState[]>;
   customerCommands: CustomerCommands;
   orderCommands: OrderCommands;
+  commandQueues: CommandQueues;
   traces: Traces;
   logger: Logger;
-  /** Runs the projectors and policies among `roles` until `stop`. Beside another process that runs them it stands by. */
+  /** Runs the projectors, policies and command workers among `roles` until `stop`. Beside another process that runs a projector or policy it stands by. */
   run(roles: readonly Role[], stop: AbortSignal): Promise<void>;
   /** Resolves when the policies have reacted to all that was stored before the call; rejects after `timeoutMs`. */
   settled(timeoutMs: number): Promise<void>;
@@ -54,6 +61,8 @@ export interface Service {
 }
 
 const systemClock: Clock = { now: () => new Date() };
+/** For work that instances share by leases. */
+const everyInstance: Leadership = { lead: (_name, stop, work) => work(stop) };
 const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
 
@@ -83,6 +92,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const leadership = await container.getAsync(Token.leadership);
   const customerCommands = await container.getAsync(Token.customerCommands);
   const orderCommands = await container.getAsync(Token.orderCommands);
+  const commandQueues = await container.getAsync(Token.commandQueues);
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
 
@@ -94,6 +104,16 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     { name: `policy ${holdOrReleaseCredit.name}`, work: (stop: AbortSignal) => runPolicy(holdOrReleaseCredit, { feed, checkpoints: checkpoints.customers, handle: customerCommands, logger }, stop) },
     { name: `policy ${decideOrder.name}`, work: (stop: AbortSignal) => runPolicy(decideOrder, { feed, checkpoints: checkpoints.orders, handle: orderCommands, logger }, stop) },
   ];
+
+  const handlers = {
+    customers: (command: object, ...rest: [Request]) => customerCommands(command as CustomerCommand, ...rest),
+    orders: (command: object, ...rest: [Request, Seen?]) => orderCommands(command as OrderCommandRequest, ...rest),
+  };
+  const commandWorkers = contexts.map((context) => ({
+    name: `worker of ${context}`,
+    work: (stop: AbortSignal) => runCommandWorker({ queue: commandQueues[context], store: stores[context], handle: handlers[context], clock, logger }, stop),
+    leadership: everyInstance,
+  }));
 
   const viewStates = () => Promise.all(Object.entries(declarations).map(async ([name, { name: viewName, revision }]) =>
     ({ name: viewName, revision, progress: await views[name as ViewName].progress() })));
@@ -112,6 +132,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     customerQueries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }),
     orderCommands,
     orderQueries: createOrderQueries({ store: stores.orders, view: views.orders, clock }),
+    commandQueues,
     traces,
     components,
     viewStates,
@@ -125,10 +146,13 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   });
 
   return {
-    config, app, stores, views, viewStates, customerCommands, orderCommands, traces, logger,
+    config, app, stores, views, viewStates, customerCommands, orderCommands, commandQueues, traces, logger,
     async run(roles, stop) {
-      const workers = [...(roles.includes('projector') ? projectors : []), ...(roles.includes('policies') ? policies : [])];
-      await Promise.all(workers.map(({ name, work }) => {
+      const workers = [
+        ...[...(roles.includes('projector') ? projectors : []), ...(roles.includes('policies') ? policies : [])].map((worker) => ({ ...worker, leadership })),
+        ...(roles.includes('worker') ? commandWorkers : []),
+      ];
+      await Promise.all(workers.map(({ name, work, leadership }) => {
         const status: WorkerStatus = { name, state: 'standby' };
         statuses.push(status);
         return supervise(status, { leadership, logger }, stop, work);

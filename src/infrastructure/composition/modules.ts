@@ -11,6 +11,7 @@ import type { Config } from '../config.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { LogFeed } from '../log/log-feed.js';
 import { MemoryCheckpointStore } from '../memory/memory-checkpoint-store.js';
+import { MemoryCommandQueue } from '../memory/memory-command-queue.js';
 import { MemoryEventStore } from '../memory/memory-event-store.js';
 import { MemoryLeadership } from '../memory/memory-leadership.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
@@ -20,6 +21,7 @@ import { openDatabase, type Database, type Schema } from '../postgres/database.j
 import { openEmbeddedPostgres } from '../postgres/embedded-postgres.js';
 import { migrate } from '../postgres/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/postgres-checkpoint-store.js';
+import { PostgresCommandQueue } from '../postgres/postgres-command-queue.js';
 import { PostgresEventStore } from '../postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../postgres/postgres-log-signal.js';
@@ -39,6 +41,8 @@ export const memoryLog = new ContainerModule(({ bind }) => {
   }), [Token.signal]);
   bind(Token.snapshots).toResolvedValue(() => ({ customers: new MemorySnapshotStore(), orders: new MemorySnapshotStore() }));
   bind(Token.checkpoints).toResolvedValue(() => ({ customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() }));
+  bind(Token.commandQueues).toResolvedValue(({ commandQueueLimit }: Config) =>
+    ({ customers: new MemoryCommandQueue(commandQueueLimit), orders: new MemoryCommandQueue(commandQueueLimit) }), [Token.config]);
   bind(Token.leadership).toResolvedValue(() => new MemoryLeadership());
 });
 
@@ -90,6 +94,8 @@ export const postgresLog = new ContainerModule(({ bind }) => {
     ({ customers: new PostgresSnapshotStore(customers), orders: new PostgresSnapshotStore(orders) }), [Token.databases]);
   bind(Token.checkpoints).toResolvedValue(({ customers, orders }: Databases) =>
     ({ customers: new PostgresCheckpointStore(customers), orders: new PostgresCheckpointStore(orders) }), [Token.databases]);
+  bind(Token.commandQueues).toResolvedValue(({ customers, orders }: Databases, { commandQueueLimit }: Config) =>
+    ({ customers: new PostgresCommandQueue(customers, commandQueueLimit), orders: new PostgresCommandQueue(orders, commandQueueLimit) }), [Token.databases, Token.config]);
   bind(Token.leadership).toResolvedValue(({ views }: Databases) => new PostgresLeadership(views), [Token.databases]);
 });
 

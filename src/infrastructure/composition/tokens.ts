@@ -4,6 +4,7 @@ import type { Execute } from '../../application/execute.js';
 import type { OrderCommands } from '../../application/orders/order-commands.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { EventFeed } from '../../application/ports/event-feed.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { Ids } from '../../application/ports/ids.js';
@@ -32,6 +33,7 @@ export const Token = {
   stores: token<EventStores>('EventStores'),
   snapshots: token<Record<Context, SnapshotStore>>('SnapshotStores'),
   checkpoints: token<Record<Context, CheckpointStore>>('CheckpointStores'),
+  commandQueues: token<CommandQueues>('CommandQueues'),
   leadership: token<Leadership>('Leadership'),
   feed: token<EventFeed>('EventFeed'),
   viewStores: token<ViewStores>('ViewStores'),

@@ -8,14 +8,17 @@ import type { CustomerQueries } from '../../application/customers/customer-queri
 import type { OrderCommands } from '../../application/orders/order-commands.js';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Logger } from '../../application/ports/logger.js';
 import type { Traces } from '../../application/traces.js';
+import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
 import { authorize, nobody, type Authenticate } from './access.js';
 import { createCursors } from './cursor.js';
+import { commandRoutes } from './commands.routes.js';
 import { customerRoutes } from './customers.routes.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from './openapi.js';
@@ -31,6 +34,7 @@ export interface HttpDependencies {
   customerQueries: CustomerQueries;
   orderCommands: OrderCommands;
   orderQueries: OrderQueries;
+  commandQueues: Readonly<Record<Context, CommandInbox>>;
   traces: Traces;
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
@@ -60,6 +64,7 @@ export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Rout
   return [
     ...orderRoutes({ ...shared, commands: orderCommands, queries: orderQueries }),
     ...customerRoutes({ ...shared, commands: customerCommands, queries: customerQueries }),
+    ...commandRoutes(shared),
     ...operatingRoutes(shared),
   ];
 }
@@ -95,7 +100,7 @@ export function createApp(dependencies: HttpDependencies): Express {
 /** Denied unless declared: a route that forgot its scope stops the service from starting. */
 export function assertScopes(routes: readonly (Pick<Route, 'method' | 'path'> & { scopes?: Route['scopes'] })[]): void {
   for (const { method, path, scopes = [] } of routes) {
-    if (scopes !== 'public' && scopes.length === 0) throw new Error(`${method} ${path} does not declare its scope`);
+    if (scopes !== 'public' && ('anyOf' in scopes ? scopes.anyOf : scopes).length === 0) throw new Error(`${method} ${path} does not declare its scope`);
   }
 }
 
@@ -110,7 +115,7 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
       call = await callOf(route, request, response, dependencies);
       const reply = await route.handle(call);
       send(response, reply);
-      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] === undefined ? 'done' : 'replayed');
+      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] !== undefined ? 'replayed' : reply.status === 202 ? 'accepted' : 'done');
     } catch (error) {
       refuse(request, response, error, dependencies);
       if (isCommand) {

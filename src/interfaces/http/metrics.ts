@@ -7,7 +7,7 @@ export interface Metrics {
   answered(method: string, path: string, status: number, seconds: number): void;
   /** One command: `done`, `replayed`, or the code it was refused with. */
   command(type: string, outcome: string): void;
-  render(now: { views: readonly (ViewState & { lagMs: number | undefined })[]; waitingOrders: number | undefined }): Promise<string>;
+  render(now: { views: readonly (ViewState & { lagMs: number | undefined })[]; waitingOrders: number | undefined; queuedCommands: ReadonlyMap<string, number> }): Promise<string>;
 }
 
 export function createMetrics(): Metrics {
@@ -21,12 +21,14 @@ export function createMetrics(): Metrics {
   const commands = new Counter({ name: 'orderfold_commands_total', help: 'Commands by type and what became of them.', labelNames: ['type', 'outcome'], registers });
   const positions = new Gauge({ name: 'orderfold_view_position', help: 'Position that a view has applied, per source.', labelNames: ['view', 'source'], registers });
   const lag = new Gauge({ name: 'orderfold_view_lag_seconds', help: 'Age of the oldest event that a view has not applied.', labelNames: ['view'], registers });
+  const queued = new Gauge({ name: 'orderfold_commands_queued', help: 'Commands that were accepted for later and are not finished.', labelNames: ['context'], registers });
   const waiting = new Gauge({ name: 'orderfold_orders_waiting_for_credit', help: 'Orders that have waited for their credit decision longer than SAGA_TIMEOUT_SECONDS.', registers });
   return {
     contentType: registry.contentType,
     answered: (method, path, status, seconds) => { requests.observe({ method, path, status }, seconds); },
     command: (type, outcome) => { commands.inc({ type, outcome }); },
-    render({ views, waitingOrders }) {
+    render({ views, waitingOrders, queuedCommands }) {
+      for (const [context, depth] of queuedCommands) queued.set({ context }, depth);
       for (const { name, progress, lagMs } of views) {
         for (const [source, position] of Object.entries(progress?.applied ?? {})) positions.set({ view: name, source }, position ?? 0);
         if (lagMs !== undefined) lag.set({ view: name }, lagMs / 1_000);

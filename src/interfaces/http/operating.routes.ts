@@ -1,6 +1,7 @@
 import Joi from 'joi';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { TraceNode, Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
 import { eventBody } from './call.js';
@@ -16,13 +17,14 @@ interface Dependencies {
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
   orderQueries: OrderQueries;
+  commandQueues: Readonly<Record<string, CommandInbox>>;
   traces: Traces;
   metrics: Metrics;
   clock: Clock;
   sagaTimeoutSeconds: number;
 }
 
-export function operatingRoutes({ components, viewStates, orderQueries, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
+export function operatingRoutes({ components, viewStates, orderQueries, commandQueues, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
   const json = Joi.object().unknown();
   const viewBody = ({ name, revision, progress }: ViewState) => ({
     name, revision, positions: progress?.applied ?? {}, lagMs: progress === undefined ? null : lagMs(progress, clock.now()), checkedAt: progress?.checkedAt ?? null,
@@ -51,8 +53,9 @@ export function operatingRoutes({ components, viewStates, orderQueries, traces, 
     {
       method: 'get', path: '/metrics', scopes: ['ops'], name: 'GetMetrics', summary: 'Metrics in the format of Prometheus', answer: { status: 200, description: 'Metrics', schema: Joi.string() },
       async handle() {
-        const [views, orders] = await Promise.all([viewStates().catch(() => []), waiting().catch(() => undefined)]);
-        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), waitingOrders: orders?.count }) };
+        const depths = Object.entries(commandQueues).map(async ([context, queue]) => [context, await queue.depth()] as const);
+        const [views, orders, queued] = await Promise.all([viewStates().catch(() => []), waiting().catch(() => undefined), Promise.all(depths).catch(() => [])]);
+        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
       },
     },
     {
