@@ -27,7 +27,7 @@ interface Pace {
   retryMs: number;
 }
 
-const usualPace: Pace = { concurrency: 32, leaseMs: 30_000, patienceMs: 600_000, retryMs: 50 };
+const usualPace: Pace = { concurrency: 32, leaseMs: 15_000, patienceMs: 600_000, retryMs: 50 };
 const longestRetryMs = 2_000;
 const waitMs = 1_000;
 /** An error that is no refusal may pass, as a deadlock in the database does; one that stays is a bug. */

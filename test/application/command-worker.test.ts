@@ -135,7 +135,7 @@ describe('the command worker', () => {
     await drain({
       async handle(command, request) {
         const outcome = await app.customers(command as CustomerCommand, request);
-        if (++calls < 12) throw new Rejection('log.unavailable', { outcome: 'unknown' });
+        if (++calls < 8) throw new Rejection('log.unavailable', { outcome: 'unknown' });
         return outcome;
       },
     });
@@ -203,7 +203,7 @@ describe('the command worker', () => {
         await new Promise<void>((resolve) => { wakeUp = resolve; });
         return app.customers(command as CustomerCommand, request);
       },
-    }, { leaseMs: 40 });
+    }, { leaseMs: 40, concurrency: 1 });
     await until(async () => (await queue.find(commandId!))?.status === 'running');
     await new Promise((resolve) => setTimeout(resolve, 60));
     await drain();

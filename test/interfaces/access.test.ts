@@ -42,7 +42,8 @@ describe('access', () => {
       it(`${route.method.toUpperCase()} ${route.path} is for everybody`, async () => { expect(await status(route, {})).to.not.be.oneOf([401, 403]); });
       continue;
     }
-    const [every, any] = 'anyOf' in needed ? [[], needed.anyOf] : [needed, []];
+    const every: readonly string[] = 'anyOf' in needed ? [] : needed;
+    const any: readonly string[] = 'anyOf' in needed ? needed.anyOf : [];
     it(`${route.method.toUpperCase()} ${route.path} is for ${any.join(' or ')}${every.join(' and ')} only`, async () => {
       for (const headers of [
         {}, { authorization: 'Basic YTpi' }, { authorization: 'Bearer nonsense' }, bearer('a.b.c'),

@@ -11,7 +11,7 @@ const drainMs = 10_000;
 
 export function registerServe(program: Command): void {
   program.command('serve')
-    .description('answer HTTP, keep the views up to date and run the policies')
+    .description('answer HTTP, keep the views up to date, run the policies and the commands that were accepted for later')
     .option('--host <address>', 'HOST')
     .option('--port <port>', 'PORT')
     .option('--profile <name>', 'PROFILE')
