@@ -68,7 +68,6 @@ describe('the command queue in PostgreSQL', function () {
     await database.reads.query(`insert into commands (command_id, stream, command, principal, status, finished_at)
       select 'old-' || n, 's-' || n % 100, '{}', 'p', 'succeeded', now() from generate_series(1, 100000) n`);
     await database.reads.query("insert into commands (command_id, stream, command, principal, status) select 'behind-' || n, 's', '{}', 'p', 'accepted' from generate_series(1, 50000) n");
-    await queue.enqueue(newCommand('t')).catch(() => undefined);
     const roomy = new PostgresCommandQueue(database, 1_000_000);
     const began = performance.now();
     for (let n = 0; n < 20; n++) {

@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import sinon from 'sinon';
+import { Rejection } from '../../src/domain/shared/rejection.js';
 import { freshDatabase } from '../support/postgres.js';
 import { startService, tokenIssuer, type TestAnswer, type TestService } from '../support/service.js';
 
@@ -114,6 +116,17 @@ describe('commands with Prefer: respond-async', function () {
       expect([status, body.type]).to.deep.equal([404, '/problems/command.unknown']);
     }
     expect((await service.ask('PUT', '/commands/nobody', {})).headers.get('allow')).to.equal('GET, DELETE');
+  });
+
+  it('are found while the queue of the other context is away, and not denied while their own may have them', async () => {
+    const { commandId } = await outcome(await send('POST', '/orders/nobody/ship', {}));
+    const away = sinon.stub(service.commandQueues.customers, 'find').rejects(new Rejection('log.unavailable'));
+    try {
+      expect((await service.ask('GET', `/commands/${commandId}`)).status).to.equal(200);
+      expect((await service.ask('GET', '/commands/nobody')).status).to.equal(503);
+    } finally {
+      away.restore();
+    }
   });
 
   it('cannot be cancelled once they were started', async () => {

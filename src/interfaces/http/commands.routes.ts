@@ -14,12 +14,16 @@ export function commandRoutes({ commandQueues }: { commandQueues: Readonly<Recor
 
   /** Whoever sent it sees it, and operators do. */
   async function find({ params: { commandId = '' }, principal: { id, customerId, scopes } }: Call): Promise<{ queue: CommandInbox; record: CommandRecord }> {
-    const found = await Promise.all(Object.values(commandQueues).map(async (queue) => ({ queue, record: await queue.find(commandId) })));
-    for (const { queue, record } of found) {
-      if (record === undefined) continue;
+    const asked = await Promise.allSettled(Object.values(commandQueues).map(async (queue) => ({ queue, record: await queue.find(commandId) })));
+    for (const answer of asked) {
+      if (answer.status === 'rejected' || answer.value.record === undefined) continue;
+      const { queue, record } = answer.value;
       const { principal, onlyCustomer } = record.request;
       if ((principal === id || scopes.has('ops')) && (customerId === undefined || customerId === onlyCustomer)) return { queue, record };
     }
+    // A queue that cannot be reached may have it.
+    const away = asked.find((answer) => answer.status === 'rejected');
+    if (away !== undefined) throw away.reason;
     throw new Rejection('command.unknown', { commandId });
   }
 
