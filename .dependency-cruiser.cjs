@@ -6,7 +6,7 @@ module.exports = {
     { name: 'application-knows-domain-and-ports', severity: 'error', from: { path: '^src/application' }, to: { pathNot: '^src/(domain|application)' } },
     { name: 'infrastructure-knows-no-interface', severity: 'error', from: { path: '^src/infrastructure', pathNot: '^src/infrastructure/composition' }, to: { path: '^src/interfaces' } },
     { name: 'http-knows-no-adapter', severity: 'error', from: { path: '^src/interfaces/http' }, to: { path: '^src/infrastructure' } },
-    { name: 'adapters-are-chosen-in-composition', severity: 'error', from: { path: '^src/interfaces' }, to: { path: '^src/infrastructure/(memory|postgres|log)/' } },
+    { name: 'adapters-are-chosen-in-composition', severity: 'error', from: { path: '^src/interfaces' }, to: { path: '^src/infrastructure/(memory|postgres|log|kafka|elasticsearch)/' } },
     { name: 'only-composition-knows-inversify', severity: 'error', from: { pathNot: '^src/infrastructure/composition' }, to: { path: 'node_modules/inversify' } },
     { name: 'customers-and-orders-meet-in-events', severity: 'error', from: { path: '^src/domain/customers' }, to: { path: '^src/domain/orders' } },
     { name: 'no-undeclared-packages', severity: 'error', from: { path: '^src' }, to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown'] } },

@@ -131,6 +131,7 @@ async function until(feed: EventFeed, events: number, work: (endsAt: { feed: Eve
   const stop = new AbortController();
   let seen = 0;
   const counting: EventFeed = {
+    shared: false,
     run: (subscription: Subscription, signal) => feed.run({
       ...subscription,
       async onBatch(batch) {

@@ -59,8 +59,9 @@ interface Loaded<State> {
 }
 
 interface Dependencies {
-  stores: EventStores;
-  snapshots: Record<Context, SnapshotStore>;
+  /** Of the contexts that this process serves. */
+  stores: Partial<EventStores>;
+  snapshots: Partial<Record<Context, SnapshotStore>>;
   ids: Ids;
   logger: Logger;
   partitions: number;
@@ -106,7 +107,8 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
   async function attempt<C extends Context, Command extends object, State>(
     aggregate: Aggregate<C, Command, State>, id: string, stream: string, command: Command, request: Request,
   ): Promise<CommandOutcome> {
-    const store = stores[aggregate.context] as EventStore<C>;
+    const store: EventStore<C> | undefined = stores[aggregate.context];
+    if (store === undefined) throw new Error(`this process does not serve ${aggregate.context}`);
     for (let tries = 0; tries < attempts; tries++) {
       const guess = remembered(aggregate, stream, command);
       const loaded = guess ?? await load(aggregate, store, stream);
@@ -138,7 +140,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
   ): Promise<Loaded<State>> {
     let base = from ?? nothing(aggregate.decider.initial);
     if (from === undefined) {
-      const snapshot = await snapshots[aggregate.context].load(stream);
+      const snapshot = await snapshots[aggregate.context]?.load(stream);
       if (snapshot?.revision === aggregate.revision) base = { ...snapshot, state: snapshot.state as State };
     }
     const events = await store.readStream(stream, { after: base.version });
@@ -181,7 +183,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
         if (last === undefined) return answer(loaded.position);
         remember(stream, { state, version, position: outcome.position, at: last.at });
         if (Math.floor(version / snapshotEvery) > Math.floor(loaded.version / snapshotEvery)) {
-          snapshots[context].save({ stream, version, revision: aggregate.revision, position: outcome.position, at: last.at, state })
+          snapshots[context]?.save({ stream, version, revision: aggregate.revision, position: outcome.position, at: last.at, state })
             .catch((error: unknown) => { logger.warn({ err: error, stream }, 'a snapshot could not be kept'); });
         }
         return answer(outcome.position);

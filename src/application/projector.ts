@@ -11,7 +11,8 @@ import type { View } from './projections/projection.js';
 interface Dependencies<D> {
   store: ViewStore<D>;
   feed: EventFeed;
-  stores: EventStores;
+  /** The logs at hand, to notice one that was replaced. */
+  stores: Partial<EventStores>;
   clock: Clock;
   logger: Logger;
 }
@@ -22,13 +23,18 @@ const rememberedDocuments = 5_000;
 export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger }: Dependencies<D>, stop: AbortSignal): Promise<void> {
   // The progress before the heads: a log only grows, so what was applied cannot be ahead of it unless it is another one.
   const before = await store.progress();
-  const heads = await Promise.all(view.contexts.map(async (context) => [context, await stores[context].head()] as const));
-  const epochs = Object.fromEntries(heads.map(([context, { epoch }]) => [context, epoch]));
+  const heads = await Promise.all(view.contexts.flatMap((context) => stores[context]?.head().then((head) => [context, head] as const) ?? []));
+  const epochs: Record<string, string> = { ...before?.epochs, ...Object.fromEntries(heads.map(([context, { epoch }]) => [context, epoch])) };
   // What was last written, so that it need not be read again. May be old: a stale revision is refused by the store.
   const remembered = new Map<string, StoredDocument<D>>();
 
   async function onBatch(batch: FeedBatch): Promise<void> {
-    const progress: ViewProgress = { applied: batch.progress, behindSince: batch.behindSince, checkedAt: clock.now().toISOString(), epochs };
+    for (const [context, epoch] of Object.entries(batch.epochs)) {
+      if ((epochs[context] ??= epoch) === epoch) continue;
+      await store.reset();
+      throw new Error(`${view.name} was folded from another log of ${context}: it is folded anew`);
+    }
+    const progress: ViewProgress = { applied: batch.progress, behindSince: batch.behindSince, checkedAt: clock.now().toISOString(), epochs: { ...epochs } };
     let open = byDocument(view, batch.events);
     let refused = false;
     do {
@@ -67,8 +73,8 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     logger.warn({ view: view.name, context, position }, 'the view was folded from another log, or from more of it than there is: it is folded anew');
     await store.reset();
   }
-  const start = strange === undefined ? before?.applied ?? {} : {};
-  await feed.run({ group: view.name, contexts: view.contexts, start, onBatch }, stop);
+  const reached = async () => (await store.progress())?.applied ?? {};
+  await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, reached, onBatch }, stop);
 }
 
 function isFromAnotherLog({ applied, epochs }: ViewProgress, context: Context, { position, epoch }: LogHead): boolean {

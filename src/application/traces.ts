@@ -1,4 +1,3 @@
-import { contexts } from '../domain/events.js';
 import type { EventStore, EventStores, RecordedEvent } from './ports/event-store.js';
 
 export interface TraceNode {
@@ -11,10 +10,10 @@ export type Traces = (correlationId: string) => Promise<TraceNode[]>;
 
 const pageSize = 1_000;
 
-/** Everything that one correlation id caused, in both contexts, as trees by causation; `[]` when nothing is known of it. */
-export function createTraces(stores: EventStores): Traces {
+/** Everything that one correlation id caused, in the contexts whose logs are at hand, as trees by causation; `[]` when nothing is known of it. */
+export function createTraces(stores: Partial<EventStores>): Traces {
   return async (correlationId) => {
-    const events = (await Promise.all(contexts.map((context) => eventsOf(stores[context], correlationId)))).flat()
+    const events = (await Promise.all(Object.values(stores).map((store) => eventsOf(store, correlationId)))).flat()
       .sort((a, b) => (a.recordedAt < b.recordedAt ? -1 : a.recordedAt > b.recordedAt ? 1 : a.position - b.position));
     const nodes = new Map(events.map((event) => [event.metadata.id, { event, caused: [] as TraceNode[] }]));
     const roots: TraceNode[] = [];

@@ -1,4 +1,5 @@
 import type { Context } from '../domain/events.js';
+import type { Source } from './ports/event-feed.js';
 import type { ViewProgress } from './ports/view-store.js';
 
 /** Of a view that nobody has folded yet. */
@@ -12,4 +13,39 @@ export function highestApplied({ applied }: ViewProgress): ReadonlyMap<Context, 
     highest.set(context, Math.max(highest.get(context) ?? 0, position ?? 0));
   }
   return highest;
+}
+
+/** What a store keeps of a source: several projectors may each write the progress of their own. */
+export interface SourceProgress {
+  position: number;
+  behindSince: string | null;
+  checkedAt: string;
+}
+
+export type ProgressBySource = Partial<Record<Source, SourceProgress>>;
+
+/** What is known at `progress.checkedAt` of each source that it speaks of. */
+export function bySource({ applied, behindSince, checkedAt }: ViewProgress): ProgressBySource {
+  return Object.fromEntries(Object.entries(applied).map(([source, position]) => [source, { position: position ?? 0, behindSince, checkedAt }]));
+}
+
+/** The newer word on each source; a position never goes back. */
+export function mergeSources(older: ProgressBySource, newer: ProgressBySource): ProgressBySource {
+  const merged = { ...older };
+  for (const [source, { position, ...rest }] of Object.entries(newer) as [Source, SourceProgress][]) {
+    merged[source] = { ...rest, position: Math.max(position, older[source]?.position ?? 0) };
+  }
+  return merged;
+}
+
+/** A view is as far behind as its slowest source, and was looked at when the one that was looked at longest ago was. */
+export function overall(sources: ProgressBySource, epochs: ViewProgress['epochs']): ViewProgress {
+  const all = Object.entries(sources) as [Source, SourceProgress][];
+  const oldest = (times: readonly string[]) => [...times].sort()[0];
+  return {
+    applied: Object.fromEntries(all.map(([source, { position }]) => [source, position])),
+    behindSince: oldest(all.flatMap(([, { behindSince }]) => behindSince ?? [])) ?? null,
+    checkedAt: oldest(all.map(([, { checkedAt }]) => checkedAt)) ?? notBegun.checkedAt,
+    epochs,
+  };
 }

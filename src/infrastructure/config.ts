@@ -2,13 +2,14 @@ import { existsSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { resolve } from 'node:path';
 import Joi from 'joi';
+import { contexts, type Context } from '../domain/events.js';
+import { feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
+import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.js';
+import type { KafkaConfig } from './kafka/kafka-client.js';
 import { OperatorError } from './operator-error.js';
 
-export const profileNames = ['memory', 'embedded'] as const;
-export type ProfileName = (typeof profileNames)[number];
-
-/** What a process does: answer HTTP, fold views, react to events, do the commands that were accepted for later. */
-export const roleNames = ['api', 'projector', 'policies', 'worker'] as const;
+/** What a process does: answer HTTP, take the logs to their topics, fold views, react to events, do the commands that were accepted for later. */
+export const roleNames = ['api', 'relay', 'projector', 'policies', 'worker'] as const;
 export type Role = (typeof roleNames)[number];
 
 export type AuthConfig =
@@ -19,15 +20,22 @@ export type AuthConfig =
 /** What is in force, whole and validated. */
 export interface Config {
   profile: ProfileName;
+  adapters: Adapters;
   roles: readonly Role[];
+  /** Served by this process: their commands, views and policies. */
+  contexts: readonly Context[];
   host: string;
   port: number;
   /** Absolute. */
   dataDir: string;
   /** Where the contexts' logs are; absent: the service runs its own PostgreSQL under `dataDir`. */
-  databases?: { customers: string; orders: string };
-  /** Fixed for a log's life: tokens and documents name partitions. */
+  databases?: Partial<Record<Context, string>>;
+  /** Fixed for a log's life: topics, tokens and documents name partitions. */
   partitions: number;
+  /** Where Kafka is the feed. */
+  kafka?: KafkaConfig;
+  /** Where views are in Elasticsearch. */
+  elasticsearch?: ElasticsearchConfig;
   auth: AuthConfig;
   /** Signs cursors; absent: made once and kept under `dataDir`. */
   cursorSecret?: string;
@@ -41,15 +49,25 @@ export interface Config {
 
 /** One row per setting: its variable, what it may be, and what it means. Read by `doctor` and compared with the README. */
 export const settings = {
-  PROFILE: { schema: Joi.string().valid(...profileNames).default('embedded'), about: 'which adapters: `memory` or `embedded`' },
-  ROLES: { schema: roles(), about: 'what this process does, joined by commas: `api`, `projector`, `policies`, `worker`; default all' },
+  PROFILE: { schema: Joi.string().valid(...Object.keys(profiles)).default('embedded'), about: 'which adapters: `memory`, `embedded` or `production`' },
+  FEED: { schema: Joi.string().valid(...feedNames), about: 'how events get to the views: `log` or `kafka`; default as the profile says' },
+  VIEWS: { schema: Joi.string().valid(...viewStoreNames), about: 'where views live: `memory`, `postgres` or `elasticsearch`; default as the profile says' },
+  ROLES: { schema: someOf(roleNames), about: 'what this process does, joined by commas: `api`, `relay`, `projector`, `policies`, `worker`; default all' },
+  CONTEXTS: { schema: someOf(contexts), about: 'whose commands, views and policies it does that for: `customers`, `orders`; default both' },
   HOST: { schema: Joi.string().default('127.0.0.1'), about: 'address to listen on' },
   PORT: { schema: Joi.number().integer().min(0).max(65_535).default(3000), about: 'port to listen on; 0 takes a free one' },
   DATA_DIR: { schema: Joi.string().default('.data'), about: 'where the embedded PostgreSQL and the cursor secret live' },
   DATABASE_URL: { schema: postgresUrl(), about: 'a PostgreSQL of your own for both contexts, instead of the embedded one' },
   CUSTOMERS_DATABASE_URL: { schema: postgresUrl(), about: 'the customers context in a database of its own' },
   ORDERS_DATABASE_URL: { schema: postgresUrl(), about: 'the orders context and the views in a database of their own' },
+  KAFKA_BROKERS: { schema: Joi.string().pattern(/^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$/, 'host:port'), about: 'Kafka, as `host:port`, several joined by commas' },
+  KAFKA_TOPIC_PREFIX: { schema: Joi.string().pattern(/^[A-Za-z0-9._-]{1,100}$/, 'letters, digits, ".", "_" and "-"').default('orderfold.'), about: 'begins the names of topics and consumer groups' },
   KAFKA_PARTITIONS: { schema: Joi.number().integer().min(1).max(1024).default(12), about: 'partitions of a context; fixed for a log\'s life' },
+  ELASTICSEARCH_URL: { schema: Joi.string().uri(), about: 'Elasticsearch, `https` only' },
+  ELASTICSEARCH_USERNAME: { schema: Joi.string(), about: 'user of Elasticsearch' },
+  ELASTICSEARCH_PASSWORD: { schema: Joi.string(), about: 'password of that user' },
+  ELASTICSEARCH_CA: { schema: Joi.string(), about: 'file with the certificate authority of Elasticsearch (PEM); default: those that Node.js trusts' },
+  ELASTICSEARCH_INDEX_PREFIX: { schema: Joi.string().pattern(/^[a-z0-9][a-z0-9._-]{0,100}$/, 'lower-case letters, digits, ".", "_" and "-"').default('orderfold'), about: 'begins the names of indices' },
   AUTH: { schema: Joi.string().valid('jwt', 'off'), about: '`jwt`, or `off` on a loopback address only; default `off` on loopback, `jwt` elsewhere' },
   JWT_JWKS: { schema: Joi.string(), about: 'file or URL of the JSON Web Key Set' },
   JWT_ISSUER: { schema: Joi.string(), about: 'the `iss` that tokens must have' },
@@ -66,14 +84,24 @@ export type Setting = keyof typeof settings;
 /** What Joi makes of the variables. */
 interface Values {
   PROFILE: ProfileName;
+  FEED?: Adapters['feed'];
+  VIEWS?: Adapters['views'];
   ROLES?: string;
+  CONTEXTS?: string;
   HOST: string;
   PORT: number;
   DATA_DIR: string;
   DATABASE_URL?: string;
   CUSTOMERS_DATABASE_URL?: string;
   ORDERS_DATABASE_URL?: string;
+  KAFKA_BROKERS?: string;
+  KAFKA_TOPIC_PREFIX: string;
   KAFKA_PARTITIONS: number;
+  ELASTICSEARCH_URL?: string;
+  ELASTICSEARCH_USERNAME?: string;
+  ELASTICSEARCH_PASSWORD?: string;
+  ELASTICSEARCH_CA?: string;
+  ELASTICSEARCH_INDEX_PREFIX: string;
   AUTH?: AuthConfig['mode'];
   JWT_JWKS?: string;
   JWT_ISSUER?: string;
@@ -102,21 +130,28 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     return [name, value === '' ? undefined : value];
   }));
   const schema = Joi.object<Values>(Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.schema])))
-    .and('CUSTOMERS_DATABASE_URL', 'ORDERS_DATABASE_URL').oxor('DATABASE_URL', 'CUSTOMERS_DATABASE_URL');
+    .oxor('DATABASE_URL', 'CUSTOMERS_DATABASE_URL').oxor('DATABASE_URL', 'ORDERS_DATABASE_URL');
   const result: Joi.ValidationResult<Values> = schema.validate(given, { abortEarly: false, errors: { wrap: { label: false } } });
   if (result.error !== undefined) throw new OperatorError(`Wrong configuration: ${result.error.details.map((detail) => detail.message).join('; ')}.`);
   const { value } = result;
 
-  const customers = value.CUSTOMERS_DATABASE_URL ?? value.DATABASE_URL;
-  const orders = value.ORDERS_DATABASE_URL ?? value.DATABASE_URL;
+  const served = contexts.filter((context) => value.CONTEXTS?.split(',').includes(context) ?? true);
+  const adapters: Adapters = { ...profiles[value.PROFILE], ...(value.FEED !== undefined && { feed: value.FEED }), ...(value.VIEWS !== undefined && { views: value.VIEWS }) };
+  if (adapters.views === 'postgres' && adapters.log !== 'postgres') throw new OperatorError(`VIEWS=postgres needs a profile with PostgreSQL: PROFILE=${value.PROFILE} has none.`);
+  if (adapters.feed === 'log' && served.length < contexts.length) throw new OperatorError('A process that serves one context learns of the other one through Kafka: CONTEXTS needs FEED=kafka.');
+  const databases = readDatabases(value, served, adapters);
   return {
     profile: value.PROFILE,
-    roles: value.ROLES === undefined ? roleNames : roleNames.filter((role) => value.ROLES?.split(',').includes(role)),
+    adapters,
+    roles: roleNames.filter((role) => value.ROLES?.split(',').includes(role) ?? true),
+    contexts: served,
     host: value.HOST,
     port: value.PORT,
     dataDir: resolve(value.DATA_DIR),
-    ...(customers !== undefined && orders !== undefined && { databases: { customers, orders } }),
+    ...(databases !== undefined && { databases }),
     partitions: value.KAFKA_PARTITIONS,
+    ...(adapters.feed === 'kafka' && { kafka: readKafka(value) }),
+    ...(adapters.views === 'elasticsearch' && { elasticsearch: readElasticsearch(value, environment) }),
     auth: readAuth(value),
     ...(value.CURSOR_SECRET !== undefined && { cursorSecret: value.CURSOR_SECRET }),
     sagaTimeoutSeconds: value.SAGA_TIMEOUT_SECONDS,
@@ -124,6 +159,33 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     commandQueueLimit: value.COMMAND_QUEUE_LIMIT,
     logLevel: value.LOG_LEVEL,
   };
+}
+
+function readDatabases(value: Values, served: readonly Context[], { log }: Adapters): Config['databases'] {
+  if (log !== 'postgres') return undefined;
+  const own = { customers: value.CUSTOMERS_DATABASE_URL, orders: value.ORDERS_DATABASE_URL };
+  const urls = served.map((context) => [context, own[context] ?? value.DATABASE_URL] as const);
+  const missing = urls.filter(([, url]) => url === undefined).map(([context]) => `${context.toUpperCase()}_DATABASE_URL`);
+  if (missing.length === 0) return Object.fromEntries(urls);
+  if (missing.length < urls.length) throw new OperatorError(`Wrong configuration: ${missing.join(' and ')} is missing, and the other one is set.`);
+  if (value.PROFILE === 'production') throw new OperatorError(`PROFILE=production needs a PostgreSQL of your own: set DATABASE_URL, or ${missing.join(' and ')}.`);
+  return undefined;
+}
+
+function readKafka({ KAFKA_BROKERS: brokers, KAFKA_TOPIC_PREFIX: topicPrefix }: Values): KafkaConfig {
+  if (brokers === undefined) throw new OperatorError('FEED=kafka needs KAFKA_BROKERS (host:port).');
+  return { brokers: brokers.split(','), topicPrefix };
+}
+
+function readElasticsearch({
+  ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca, ELASTICSEARCH_INDEX_PREFIX: indexPrefix,
+}: Values, environment: Environment): ElasticsearchConfig {
+  if (url === undefined || username === undefined || password === undefined) {
+    throw new OperatorError('VIEWS=elasticsearch needs ELASTICSEARCH_URL, ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD.');
+  }
+  if (!url.startsWith('https://')) throw new OperatorError(`ELASTICSEARCH_URL=${url} is refused: the password would travel in the clear. Use https.`);
+  if (environment.NODE_TLS_REJECT_UNAUTHORIZED === '0') throw new OperatorError('NODE_TLS_REJECT_UNAUTHORIZED=0 is refused: it would trust any certificate. Name the authority with ELASTICSEARCH_CA.');
+  return { url, username, password, ...(ca !== undefined && { ca }), indexPrefix };
 }
 
 function readAuth({ HOST: host, AUTH, JWT_JWKS: jwks, JWT_ISSUER: issuer, JWT_AUDIENCE: audience }: Values): AuthConfig {
@@ -143,9 +205,9 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
-function roles(): Joi.Schema {
-  const one = `(?:${roleNames.join('|')})`;
-  return Joi.string().pattern(new RegExp(`^${one}(?:,${one})*$`), roleNames.join(', '));
+function someOf(names: readonly string[]): Joi.Schema {
+  const one = `(?:${names.join('|')})`;
+  return Joi.string().pattern(new RegExp(`^${one}(?:,${one})*$`), names.join(', '));
 }
 
 function postgresUrl(): Joi.Schema {

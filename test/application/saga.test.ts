@@ -92,15 +92,15 @@ describe('the credit saga', () => {
 describe('a policy', () => {
   async function batchOf(app: ReturnType<typeof memoryApplication>): Promise<FeedBatch> {
     const { events, next } = await app.stores.orders.readLog({ after: 0, limit: 100 });
-    return { events: events.map((event) => ({ source: sourceOf(event, partitions), event })), progress: { 'orders/2': next }, behindSince: null };
+    return { events: events.map((event) => ({ source: sourceOf(event, partitions), event })), progress: { 'orders/2': next }, behindSince: null, epochs: {} };
   }
-  const feedOf = (...batches: FeedBatch[]) => ({ run: async ({ onBatch }: { onBatch(batch: FeedBatch): Promise<void> }) => { for (const batch of batches) await onBatch(batch); } });
+  const feedOf = (...batches: FeedBatch[]) => ({ shared: false, run: async ({ onBatch }: { onBatch(batch: FeedBatch): Promise<void> }) => { for (const batch of batches) await onBatch(batch); } });
   const never = new AbortController().signal;
 
   async function withOrders() {
     const app = memoryApplication();
     await app.customers({ type: 'RegisterCustomer', customerId: 'ada', name: 'Ada', currency: 'EUR', creditLimitMinor: null }, request());
-    sinon.stub(app.copy, 'read').resolves(new Map([['ada', { id: 'ada', revision: 1, applied: {}, deleted: false, document: { customerId: 'ada', name: 'Ada', status: 'active', currency: 'EUR' } }]]));
+    sinon.stub(app.copy, 'read').resolves(new Map([['ada', { id: 'ada', revision: 1, applied: {}, deleted: false, document: { customerId: 'ada', name: 'Ada', status: 'active', currency: 'EUR', nameVersion: 1, statusVersion: 1 } }]]));
     await app.orders(place('o-1'), request());
     await app.orders({ type: 'CancelOrder', orderId: 'o-1', reason: 'no' }, request());
     await app.orders(place('o-2'), request());
@@ -131,7 +131,7 @@ describe('a policy', () => {
     const app = await withOrders();
     const error = sinon.spy();
     const event = { source: 'customers/2', event: { ...(await batchOf(app)).events[0]!.event, context: 'customers', data: { type: 'CreditReserved', customerId: 'ada', orderId: 'nobody', amountMinor: 1, at: '2026-01-01T00:00:00.000Z' } } } as const;
-    await runPolicy(decideOrder, { feed: feedOf({ events: [event], progress: { 'customers/2': 1 }, behindSince: null }), checkpoints: app.checkpoints.orders, handle: app.orders, logger: { ...quiet, error } }, never);
+    await runPolicy(decideOrder, { feed: feedOf({ events: [event], progress: { 'customers/2': 1 }, behindSince: null, epochs: {} }), checkpoints: app.checkpoints.orders, handle: app.orders, logger: { ...quiet, error } }, never);
     expect(error.firstCall.args[0]).to.include({ policy: 'decide-order', code: 'order.unknown' });
     expect(await app.checkpoints.orders.load('decide-order')).to.deep.equal({ 'customers/2': 1 });
   });

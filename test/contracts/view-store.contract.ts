@@ -59,11 +59,21 @@ export function viewStoreContract(adapter: string, open: () => Promise<{ stores:
         await store.write([stored('a')], progress({ 'orders/0': 5, 'orders/1': 2 }));
         await store.write([stored('a')], progress({ 'orders/0': 9 }));
         expect((await store.progress())?.applied).to.deep.equal({ 'orders/0': 5, 'orders/1': 2 });
-        await store.write([], progress({ 'orders/0': 3, 'orders/2': 1 }, { behindSince: '2026-01-02T00:00:00.000Z', checkedAt: '2026-01-03T00:00:00.000Z', epochs: { orders: 'f' } }));
+        await store.write([], progress({ 'orders/0': 3, 'orders/2': 1 }, { checkedAt: '2026-01-03T00:00:00.000Z', epochs: { orders: 'f' } }));
         expect(await store.progress()).to.deep.equal({
-          applied: { 'orders/0': 5, 'orders/1': 2, 'orders/2': 1 }, behindSince: '2026-01-02T00:00:00.000Z', checkedAt: '2026-01-03T00:00:00.000Z', epochs: { orders: 'f' },
+          applied: { 'orders/0': 5, 'orders/1': 2, 'orders/2': 1 }, behindSince: null, checkedAt: '2026-01-01T00:00:00.000Z', epochs: { orders: 'f' },
         });
         expect((await store.find({ where: [], sort: byPlaced, limit: 1 })).progress).to.deep.equal(await store.progress());
+      });
+      it('is as far behind as the slowest source, whoever writes its progress', async () => {
+        const at = (checkedAt: string, behindSince: string | null) => ({ checkedAt, behindSince });
+        await store.write([], progress({ 'orders/0': 5, 'orders/1': 5 }, at('2026-01-01T00:00:10.000Z', '2026-01-01T00:00:05.000Z')));
+        await store.write([], progress({ 'orders/2': 9 }, at('2026-01-01T00:00:11.000Z', null)));
+        expect(await store.progress()).to.include(at('2026-01-01T00:00:10.000Z', '2026-01-01T00:00:05.000Z'));
+        await store.write([], progress({ 'orders/0': 6 }, at('2026-01-01T00:00:12.000Z', null)));
+        expect(await store.progress()).to.include(at('2026-01-01T00:00:10.000Z', '2026-01-01T00:00:05.000Z'));
+        await store.write([], progress({ 'orders/1': 7 }, at('2026-01-01T00:00:12.000Z', null)));
+        expect(await store.progress()).to.include(at('2026-01-01T00:00:11.000Z', null));
       });
       it('cannot be changed through what was handed in or returned', async () => {
         const document = stored('a', { lines: [{ sku: 's', name: 'n', quantity: 1, unitPriceMinor: 1 }] });

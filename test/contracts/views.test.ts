@@ -1,6 +1,9 @@
+import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
+import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
 import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
+import { elasticsearchSettings, forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
@@ -10,7 +13,13 @@ import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-sign
 import { LogFeed } from '../../src/infrastructure/log/log-feed.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
-import { partitions } from '../support/events.js';
+import { contexts } from '../../src/domain/events.js';
+import { runRelay } from '../../src/application/relay.js';
+import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { KafkaEventPublisher } from '../../src/infrastructure/kafka/kafka-event-publisher.js';
+import { KafkaFeed } from '../../src/infrastructure/kafka/kafka-feed.js';
+import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
+import { partitions, quiet } from '../support/events.js';
 
 viewStoreContract('memory', async () => ({ stores: new MemoryViewStores(), close: async () => undefined }));
 describe('views on postgres', () => {
@@ -30,6 +39,20 @@ describe('views on postgres', () => {
   });
 });
 
+if (elasticsearchSettings === undefined) notRun('ViewStore contract: elasticsearch');
+else {
+  const { ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca } = elasticsearchSettings;
+  viewStoreContract('elasticsearch', async () => {
+    const client = await connectElasticsearch({ url, username, password, ca, indexPrefix: runPrefix });
+    const close = async () => {
+      const names = Object.keys(await client.indices.get({ index: `${runPrefix}-*` }));
+      if (names.length > 0) await client.indices.delete({ index: names });
+      await client.close();
+    };
+    return { stores: new ElasticsearchViewStores(client, { indexPrefix: runPrefix, refreshEveryMs: 0 }), close };
+  });
+}
+
 const codec = eventCodec(upcasters);
 eventFeedContract('log in memory', async () => {
   const signal = new MemoryLogSignal();
@@ -46,3 +69,30 @@ eventFeedContract('log on postgres', async () => {
     close: async () => { await signal.close(); await databases.customers.close(); await databases.orders.close(); await fresh.drop(); },
   };
 });
+
+if (kafkaSettings === undefined) notRun('EventFeed contract: kafka');
+else {
+  const brokers = kafkaSettings.KAFKA_BROKERS.split(',');
+  let runs = 0;
+  eventFeedContract('kafka', async () => {
+    const topicPrefix = `${runPrefix}-${++runs}.`;
+    const signal = new MemoryLogSignal();
+    const stores = { customers: new MemoryEventStore('customers', codec, signal), orders: new MemoryEventStore('orders', codec, signal) };
+    const kafka = connectKafka({ brokers, topicPrefix });
+    const publisher = new KafkaEventPublisher(kafka, { topicPrefix, partitions });
+    const stop = new AbortController();
+    const published = { customers: 0, orders: 0 };
+    const relays = contexts.map((context) => runRelay(context, { store: stores[context], checkpoints: new MemoryCheckpointStore(), signal, publisher, codec, partitions }, stop.signal,
+      ({ position }) => { published[context] = position; }));
+    return {
+      feed: new KafkaFeed({ kafka, codec, stores: {}, logger: quiet, topicPrefix, partitions }), stores,
+      given: async () => { while (published.orders < (await stores.orders.head()).position) await new Promise((resolve) => setTimeout(resolve, 5)); },
+      close: async () => {
+        stop.abort();
+        await Promise.all(relays);
+        await publisher.close();
+        await forgetTopics(kafka, topicPrefix);
+      },
+    };
+  });
+}

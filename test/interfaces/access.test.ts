@@ -4,7 +4,7 @@ import { assertScopes, routesOf, type HttpDependencies } from '../../src/interfa
 import { createMetrics } from '../../src/interfaces/http/metrics.js';
 import { ask, startService, tokenIssuer, type TestService } from '../support/service.js';
 
-const routes = routesOf({ cursorSecret: 'x' } as HttpDependencies, createMetrics());
+const routes = routesOf({ cursorSecret: 'x', customers: {}, orders: {} } as HttpDependencies, createMetrics());
 const all = scopes.join(' ');
 
 describe('access', () => {

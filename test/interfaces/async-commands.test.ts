@@ -120,7 +120,7 @@ describe('commands with Prefer: respond-async', function () {
 
   it('are found while the queue of the other context is away, and not denied while their own may have them', async () => {
     const { commandId } = await outcome(await send('POST', '/orders/nobody/ship', {}));
-    const away = sinon.stub(service.commandQueues.customers, 'find').rejects(new Rejection('log.unavailable'));
+    const away = sinon.stub(service.commandQueues.customers!, 'find').rejects(new Rejection('log.unavailable'));
     try {
       expect((await service.ask('GET', `/commands/${commandId}`)).status).to.equal(200);
       expect((await service.ask('GET', '/commands/nobody')).status).to.equal(503);

@@ -130,7 +130,7 @@ describe('queries over HTTP', () => {
     expect((await service.ask('GET', '/health/live')).body).to.deep.equal({ status: 'live' });
     const ready = await service.ask('GET', '/health/ready');
     expect([ready.status, ready.body.status]).to.deep.equal([200, 'ready']);
-    expect(ready.body.components.map(({ name }: { name: string }) => name)).to.include.members(['log of orders', 'query store', 'projector orders', 'policy decide-order']);
+    expect(ready.body.components.map(({ name }: { name: string }) => name)).to.include.members(['log of orders', 'view orders', 'projector orders', 'policy decide-order']);
     const metrics = await service.ask('GET', '/metrics');
     // The clock of these tests jumps: until the projector looks again, the lag is what it jumped by.
     expect(metrics.text).to.match(/orderfold_view_lag_seconds\{view="orders"\} \d+\n/).and.match(/orderfold_commands_total\{type="PlaceOrder",outcome="done"\} 5\n/).and.match(/orderfold_orders_waiting_for_credit 0\n/);

@@ -44,12 +44,13 @@ function expected(view: View<object>, log: readonly RecordedEvent[]): Map<string
 /** Feeds these batches, one after the other, as a feed would. */
 function feedOf(batches: readonly (readonly FeedEvent[])[]): EventFeed {
   return {
+    shared: false,
     async run({ contexts, onBatch }) {
       let progress = {};
       for (const events of batches) {
         const wanted = events.filter(({ event }) => contexts.includes(event.context));
         progress = furthest(progress, Object.fromEntries(wanted.map(({ source, event }) => [source, event.position])));
-        await onBatch({ events: wanted, progress, behindSince: null });
+        await onBatch({ events: wanted, progress, behindSince: null, epochs: {} });
       }
     },
   };

@@ -11,7 +11,7 @@ const command = compiled ? [main] : ['--import', 'tsx', main];
 export type Environment = Partial<Record<Setting, string>>;
 
 export function start(args: readonly string[], environment: Environment = {}): ChildProcess {
-  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|DATABASE_URL|PORT|HOST|PROFILE|ROLES|AUTH|LOG_LEVEL)$/.test(name)));
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH)_\w+)$/.test(name)));
   return spawn(process.execPath, [...command, ...args], { env: { ...own, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

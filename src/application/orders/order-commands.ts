@@ -1,4 +1,4 @@
-import { order, type Order, type OrderCommand } from '../../domain/orders/order.js';
+import { order, type Order, type OrderCommand, type OrderingCustomer } from '../../domain/orders/order.js';
 import type { Aggregate } from '../aggregate.js';
 import type { Seen } from '../caller.js';
 import { waitFor } from '../consistency.js';
@@ -31,6 +31,10 @@ export function createOrderCommands(execute: Execute, copy: Pick<ViewStore<Order
     if (command.type !== 'PlaceOrder') return execute(orders, command.orderId, command, request);
     if (seen !== undefined) await waitFor(orderCustomers, copy, seen.tokens, seen.waitMs);
     const known = await customer(command.customerId);
-    return execute(orders, command.orderId, { ...command, customer: known?.document }, request);
+    return execute(orders, command.orderId, { ...command, customer: known && orderingCustomer(known.document) }, request);
   };
+}
+
+function orderingCustomer({ name, status, currency }: OrderCustomer): OrderingCustomer | undefined {
+  return currency === null ? undefined : { name, status, currency };
 }

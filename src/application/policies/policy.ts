@@ -57,6 +57,5 @@ export async function runPolicy<From extends Context, Command>(
     await checkpoints.save(policy.name, progress);
   }
 
-  const start = await checkpoints.load(policy.name);
-  await feed.run({ group: policy.name, contexts: [policy.from], start, onBatch }, stop);
+  await feed.run({ group: policy.name, contexts: [policy.from], reached: () => checkpoints.load(policy.name), onBatch }, stop);
 }

@@ -15,18 +15,23 @@ export interface FeedEvent {
 export interface FeedBatch {
   /** In order per source. Empty when the feed only says that nothing is newer. */
   events: readonly FeedEvent[];
-  /** After this batch; holds every source that the batch speaks of. */
+  /** After this batch; holds every source that the batch speaks of, with or without events of it. */
   progress: Progress;
-  /** `recordedAt` of the oldest event that is not in this batch or an earlier one; `null` at the end of the feed. */
+  /**
+   * Since when the subscriber is behind in these sources: `recordedAt` of the oldest event that is not in this batch or an earlier one, or, where the feed cannot
+   * know that one yet, of the last one that it has delivered before it; `null` at the end of the feed.
+   */
   behindSince: string | null;
+  /** Of the logs that the events come from, by context, as far as the feed knows them. */
+  epochs: Readonly<Record<string, string>>;
 }
 
 export interface Subscription {
   /** Durable name of the subscriber: one view, or one policy. */
   group: string;
   contexts: readonly Context[];
-  /** Events at or below this progress are not needed again; they may come all the same. */
-  start: Progress;
+  /** Asked when the feed begins, and whenever it takes over sources: events at or below this are not needed again; they may come all the same. */
+  reached(): Promise<Progress>;
   /** One batch at a time; the next one comes after the promise. When it rejects, the feed stops with that error. */
   onBatch(batch: FeedBatch): Promise<void>;
 }
@@ -36,6 +41,8 @@ export interface Subscription {
  * At the end of the feed it delivers an empty batch at least every second, so that a subscriber can tell "nothing new" from "dead".
  */
 export interface EventFeed {
+  /** Whether the subscribers of one group share its events among themselves; otherwise one of them at a time is to run. */
+  readonly shared: boolean;
   /** Runs until `stop` is aborted (resolves) or a batch or the feed fails (rejects). */
   run(subscription: Subscription, stop: AbortSignal): Promise<void>;
 }

@@ -13,7 +13,10 @@ export interface StoredDocument<D> {
   document: D;
 }
 
-/** How far a view has got, kept beside its documents and written only after they can be found. */
+/**
+ * How far a view has got, kept beside its documents and written only after they can be found. Written, it speaks of the sources in `applied`, which may
+ * be some of the view's; read, of all of them: then `behindSince` and `checkedAt` are those of the slowest one.
+ */
 export interface ViewProgress {
   applied: Progress;
   /** `recordedAt` of the oldest event not yet applied; `null` when there was none at `checkedAt`. */

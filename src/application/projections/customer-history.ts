@@ -40,6 +40,7 @@ export const customerHistory = view<CustomerHistory>()({
   revision: 1,
   key: 'customerId',
   contexts: ['customers', 'orders'],
+  servedBy: 'customers',
   home: 'views',
   fields: { customerId: { kind: 'keyword' } },
   searched: [],

@@ -21,6 +21,7 @@ export const customers = view<CustomerDocument>()({
   revision: 1,
   key: 'customerId',
   contexts: ['customers'],
+  servedBy: 'customers',
   home: 'views',
   fields: {
     customerId: { kind: 'keyword' },

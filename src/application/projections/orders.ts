@@ -33,6 +33,7 @@ export const orders = view<OrderDocument>()({
   revision: 1,
   key: 'orderId',
   contexts: ['orders'],
+  servedBy: 'orders',
   home: 'views',
   fields: {
     orderId: { kind: 'keyword' },

@@ -28,6 +28,8 @@ export interface ViewDeclaration {
   revision: number;
   key: Key;
   contexts: readonly Context[];
+  /** Whose service folds it, and answers from it. */
+  servedBy: Context;
   /** Whose database it lives in: a context's, for its own copy of another's data, or the query store. */
   home: Context | 'views';
   /** By path into the document. */

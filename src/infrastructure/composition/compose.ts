@@ -3,28 +3,31 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Express } from 'express';
 import { Container } from 'inversify';
-import type { CustomerCommands } from '../../application/customers/customer-commands.js';
-import type { Seen } from '../../application/caller.js';
 import { runCommandWorker } from '../../application/command-worker.js';
+import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import { createCustomerQueries } from '../../application/customers/customer-queries.js';
-import type { Request } from '../../application/execute.js';
-import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
+import { createOrderCommands, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
 import { createOrderQueries } from '../../application/orders/order-queries.js';
-import { source } from '../../application/partition.js';
+import type { CommandOutcome, Request } from '../../application/execute.js';
+import { createPartitionHeads, type PartitionHeads } from '../../application/partition-heads.js';
 import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../application/policies/index.js';
+import type { Policy } from '../../application/policies/policy.js';
+import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandQueues } from '../../application/ports/command-queue.js';
-import type { Progress } from '../../application/ports/event-feed.js';
-import type { EventStores } from '../../application/ports/event-store.js';
+import type { Source } from '../../application/ports/event-feed.js';
+import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
+import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
+import { runRelay, type RelayState } from '../../application/relay.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
-import { contexts, type Context } from '../../domain/events.js';
+import type { Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
 import type { Component, ViewState } from '../../interfaces/http/status.js';
@@ -32,11 +35,11 @@ import type { Config, Role } from '../config.js';
 import { cursorSecretOf } from '../cursor-secret.js';
 import { openKeySet } from '../jwks.js';
 import { Lifecycle } from '../lifecycle.js';
+import { OperatorError } from '../operator-error.js';
 import { packageRoot } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
-import { application } from './modules.js';
-import { profiles } from './profiles.js';
+import { codec, modulesOf } from './modules.js';
 import { Token } from './tokens.js';
 import type { OpenViews } from './views.js';
 
@@ -44,15 +47,16 @@ import type { OpenViews } from './views.js';
 export interface Service {
   config: Config;
   app: Express;
-  stores: EventStores;
-  views: OpenViews;
+  /** Of the contexts that this process serves, as are the views and commands. */
+  stores: Partial<EventStores>;
+  views: Partial<OpenViews>;
   viewStates: () => Promise<ViewState[]>;
-  customerCommands: CustomerCommands;
-  orderCommands: OrderCommands;
-  commandQueues: CommandQueues;
+  customerCommands?: CustomerCommands;
+  orderCommands?: OrderCommands;
+  commandQueues: Partial<CommandQueues>;
   traces: Traces;
   logger: Logger;
-  /** Runs the projectors, policies and command workers among `roles` until `stop`. Beside another process that runs a projector or policy it stands by. */
+  /** Runs the relays, projectors, policies and command workers among `roles` until `stop`. Beside other processes that run them it stands by, or takes its share. */
   run(roles: readonly Role[], stop: AbortSignal): Promise<void>;
   /** Resolves when the policies have reacted to all that was stored before the call; rejects after `timeoutMs`. */
   settled(timeoutMs: number): Promise<void>;
@@ -60,9 +64,17 @@ export interface Service {
   close(): Promise<void>;
 }
 
+/** Something that goes on beside the requests. `shared`: every process that runs it takes its share; otherwise one does it, and the others stand by. */
+interface Worker {
+  name: string;
+  role: Role;
+  context: Context;
+  shared: boolean;
+  work: (stop: AbortSignal) => Promise<void>;
+}
+
+const everybody: Leadership = { lead: (_name, stop, work) => work(stop) };
 const systemClock: Clock = { now: () => new Date() };
-/** For work that instances share by leases. */
-const everyInstance: Leadership = { lead: (_name, stop, work) => work(stop) };
 const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
 
@@ -76,7 +88,7 @@ export async function compose(config: Config, { clock = systemClock, logger = cr
     container.bind(Token.lifecycle).toConstantValue(lifecycle);
     container.bind(Token.clock).toConstantValue(clock);
     container.bind(Token.ids).toConstantValue(uuidIds);
-    container.load(...profiles[config.profile], application);
+    container.load(...modulesOf(config.adapters));
     return await open(container, config, { clock, logger, lifecycle });
   } catch (error) {
     await lifecycle.close();
@@ -90,52 +102,85 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const feed = await container.getAsync(Token.feed);
   const checkpoints = await container.getAsync(Token.checkpoints);
   const leadership = await container.getAsync(Token.leadership);
-  const customerCommands = await container.getAsync(Token.customerCommands);
-  const orderCommands = await container.getAsync(Token.orderCommands);
+  const execute = await container.getAsync(Token.execute);
+  const customerCommands = stores.customers && createCustomerCommands(execute);
+  const orderCommands = stores.orders && views.orderCustomers && createOrderCommands(execute, views.orderCustomers);
   const commandQueues = await container.getAsync(Token.commandQueues);
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
+  const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
+  const relayStates = new Map<Context, RelayState>();
 
-  const projectors = Object.entries(declarations).map(([name, view]) => ({
-    name: `projector ${view.name}`,
-    work: (stop: AbortSignal) => runProjector(view as View<object>, { store: views[name as ViewName], feed, stores, clock, logger }, stop),
-  }));
-  const policies = [
-    { name: `policy ${holdOrReleaseCredit.name}`, work: (stop: AbortSignal) => runPolicy(holdOrReleaseCredit, { feed, checkpoints: checkpoints.customers, handle: customerCommands, logger }, stop) },
-    { name: `policy ${decideOrder.name}`, work: (stop: AbortSignal) => runPolicy(decideOrder, { feed, checkpoints: checkpoints.orders, handle: orderCommands, logger }, stop) },
+  const declared = (Object.entries(declarations) as [ViewName, View<object>][]).flatMap(([name, view]) => {
+    const store = views[name] as ViewStore<object> | undefined;
+    return store === undefined ? [] : [{ view, store }];
+  });
+  const workers: Worker[] = [
+    ...declared.map(({ view, store }): Worker => ({
+      name: `projector ${view.name}`, role: 'projector', context: view.servedBy, shared: feed.shared,
+      work: (stop) => runProjector(view, { store, feed, stores, clock, logger }, stop),
+    })),
+    ...(checkpoints.customers === undefined || customerCommands === undefined ? [] : [policyWorker(holdOrReleaseCredit, checkpoints.customers, customerCommands)]),
+    ...(checkpoints.orders === undefined || orderCommands === undefined ? [] : [policyWorker(decideOrder, checkpoints.orders, orderCommands)]),
   ];
+  if (commandQueues.customers && stores.customers && customerCommands) {
+    const parts = { queue: commandQueues.customers, store: stores.customers, clock, logger };
+    workers.push(commandWorker('customers', (stop) => runCommandWorker({ ...parts, handle: (command, request) => customerCommands(command as CustomerCommand, request) }, stop)));
+  }
+  if (commandQueues.orders && stores.orders && orderCommands) {
+    const parts = { queue: commandQueues.orders, store: stores.orders, clock, logger };
+    workers.push(commandWorker('orders', (stop) => runCommandWorker({ ...parts, handle: (command, request, seen) => orderCommands(command as OrderCommandRequest, request, seen) }, stop)));
+  }
+  if (config.adapters.feed === 'kafka') {
+    const publisher = await container.getAsync(Token.publisher);
+    const signal = await container.getAsync(Token.signal);
+    for (const context of config.contexts) {
+      const store = stores[context];
+      const own = checkpoints[context];
+      if (store === undefined || own === undefined) continue;
+      workers.push({
+        name: `relay ${context}`, role: 'relay', context, shared: false,
+        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions }, stop, (state) => { relayStates.set(context, state); })
+          .finally(() => relayStates.delete(context)),
+      });
+    }
+  }
 
-  const handlers = {
-    customers: (command: object, ...rest: [Request]) => customerCommands(command as CustomerCommand, ...rest),
-    orders: (command: object, ...rest: [Request, Seen?]) => orderCommands(command as OrderCommandRequest, ...rest),
-  };
-  const commandWorkers = contexts.map((context) => ({
-    name: `worker of ${context}`,
-    work: (stop: AbortSignal) => runCommandWorker({ queue: commandQueues[context], store: stores[context], handle: handlers[context], clock, logger }, stop),
-    leadership: everyInstance,
+  function policyWorker<From extends Context, Command>(policy: Policy<From, Command>, own: CheckpointStore, handle: (command: Command, request: Request) => Promise<CommandOutcome>): Worker {
+    return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger }, stop) };
+  }
+
+  function commandWorker(context: Context, work: Worker['work']): Worker {
+    return { name: `worker ${context}`, role: 'worker', context, shared: true, work };
+  }
+
+  const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
+    try {
+      return { name, revision, progress: await store.progress() };
+    } catch (error) {
+      return { name, revision, progress: undefined, error: (error as Error).message };
+    }
   }));
-
-  const viewStates = () => Promise.all(Object.entries(declarations).map(async ([name, { name: viewName, revision }]) =>
-    ({ name: viewName, revision, progress: await views[name as ViewName].progress() })));
 
   async function components(): Promise<Component[]> {
     const asked = await Promise.all([
-      ...contexts.map((context) => ask(`log of ${context}`, () => stores[context].head())),
-      ask('query store', () => views.orders.progress()),
+      ...(Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => ask(`log of ${context}`, true, () => store.head())),
+      // Commands do without the views: one that is away must not take the whole process out of service.
+      ...declared.map(({ view, store }) => ask(`view ${view.name}`, false, () => store.progress())),
     ]);
     return [...asked, ...statuses.map(({ name, state, error }): Component =>
       ({ name, vital: false, status: state === 'running' ? 'up' : state === 'standby' ? 'standby' : 'down', ...(error !== undefined && { error }) }))];
   }
 
   const app = createApp({
-    customerCommands,
-    customerQueries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }),
-    orderCommands,
-    orderQueries: createOrderQueries({ store: stores.orders, view: views.orders, clock }),
-    commandQueues,
+    ...(stores.customers && views.customers && views.customerHistory && customerCommands && commandQueues.customers
+      && { customers: { commands: customerCommands, queue: commandQueues.customers, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
+    ...(stores.orders && views.orders && orderCommands && commandQueues.orders
+      && { orders: { commands: orderCommands, queue: commandQueues.orders, queries: createOrderQueries({ store: stores.orders, view: views.orders, clock }) } }),
     traces,
     components,
     viewStates,
+    relays: () => [...relayStates.values()],
     authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks) }),
     cursorSecret: await cursorSecretOf(config),
     sagaTimeoutSeconds: config.sagaTimeoutSeconds,
@@ -146,24 +191,26 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   });
 
   return {
-    config, app, stores, views, viewStates, customerCommands, orderCommands, commandQueues, traces, logger,
+    config, app, stores, views, viewStates, commandQueues, traces, logger,
+    ...(customerCommands && { customerCommands }),
+    ...(orderCommands && { orderCommands }),
     async run(roles, stop) {
-      const workers = [
-        ...[...(roles.includes('projector') ? projectors : []), ...(roles.includes('policies') ? policies : [])].map((worker) => ({ ...worker, leadership })),
-        ...(roles.includes('worker') ? commandWorkers : []),
-      ];
-      await Promise.all(workers.map(({ name, work, leadership }) => {
+      await Promise.all(workers.filter(({ role }) => roles.includes(role)).map(({ name, context, shared, work }) => {
         const status: WorkerStatus = { name, state: 'standby' };
         statuses.push(status);
-        return supervise(status, { leadership, logger }, stop, work);
+        return supervise(status, { leadership: shared ? everybody : leadership[context] ?? everybody, logger }, stop, work);
       }));
     },
     async settled(timeoutMs) {
       const deadline = performance.now() + timeoutMs;
       // In the saga's own order: what the first policy does is what the second one reacts to.
       for (const policy of [holdOrReleaseCredit, decideOrder]) {
-        const { position } = await stores[policy.from].head();
-        while (!hasReached(await checkpoints[policy.to].load(policy.name), policy.from, position, config.partitions)) {
+        const heads = await headsOf[policy.from]?.();
+        const own = checkpoints[policy.to];
+        if (heads === undefined || own === undefined) throw new OperatorError('Both contexts are needed here: CONTEXTS must not name just one.');
+        for (;;) {
+          const progress = await own.load(policy.name);
+          if (Object.entries(heads).every(([source, position]) => (progress[source as Source] ?? 0) >= (position ?? 0))) break;
           if (performance.now() > deadline) throw new Error(`the policy ${policy.name} has not reacted within ${timeoutMs} ms`);
           await new Promise((resolve) => setTimeout(resolve, settlePollMs));
         }
@@ -173,19 +220,15 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   };
 }
 
-function hasReached(progress: Progress, context: Context, position: number, partitions: number): boolean {
-  return Array.from({ length: partitions }, (_, partition) => progress[source(context, partition)] ?? 0).every((reached) => reached >= position);
-}
-
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
-async function ask(name: string, question: () => Promise<unknown>): Promise<Component> {
+async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
   let timer: NodeJS.Timeout | undefined;
   try {
     await Promise.race([question(), new Promise((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
-    return { name, vital: true, status: 'up' };
+    return { name, vital, status: 'up' };
   } catch (error) {
-    return { name, vital: true, status: 'down', error: (error as Error).message };
+    return { name, vital, status: 'down', error: (error as Error).message };
   } finally {
     clearTimeout(timer);
   }

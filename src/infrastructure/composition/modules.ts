@@ -1,13 +1,19 @@
+import type { Client } from '@elastic/elasticsearch';
 import { ContainerModule } from 'inversify';
-import { createCustomerCommands } from '../../application/customers/customer-commands.js';
+import type { Kafka } from 'kafkajs';
 import { eventCodec, upcasters } from '../../application/event-codec.js';
 import { createExecute } from '../../application/execute.js';
-import { createOrderCommands } from '../../application/orders/order-commands.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
-import type { View } from '../../application/projections/projection.js';
-import { contexts } from '../../domain/events.js';
+import type { Logger } from '../../application/ports/logger.js';
+import type { ViewStores } from '../../application/ports/view-store.js';
+import type { Context } from '../../domain/events.js';
 import type { Config } from '../config.js';
+import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
+import { ElasticsearchViewStores } from '../elasticsearch/elasticsearch-view-store.js';
+import { connectKafka } from '../kafka/kafka-client.js';
+import { KafkaEventPublisher } from '../kafka/kafka-event-publisher.js';
+import { KafkaFeed } from '../kafka/kafka-feed.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { LogFeed } from '../log/log-feed.js';
 import { MemoryCheckpointStore } from '../memory/memory-checkpoint-store.js';
@@ -28,49 +34,50 @@ import { PostgresLogSignal } from '../postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../postgres/postgres-snapshot-store.js';
 import { pruneIdempotency } from '../postgres/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/postgres-view-store.js';
+import type { Adapters } from './profiles.js';
 import { Token } from './tokens.js';
 import { openViews } from './views.js';
 
-const codec = eventCodec(upcasters);
+export const codec = eventCodec(upcasters);
 
-export const memoryLog = new ContainerModule(({ bind }) => {
+type Databases = Partial<Record<Schema, Database>>;
+
+const memoryLog = new ContainerModule(({ bind }) => {
   bind(Token.signal).toResolvedValue(() => new MemoryLogSignal());
-  bind(Token.stores).toResolvedValue((signal: LogSignal): EventStores => ({
-    customers: new MemoryEventStore('customers', codec, signal),
-    orders: new MemoryEventStore('orders', codec, signal),
-  }), [Token.signal]);
-  bind(Token.snapshots).toResolvedValue(() => ({ customers: new MemorySnapshotStore(), orders: new MemorySnapshotStore() }));
-  bind(Token.checkpoints).toResolvedValue(() => ({ customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() }));
-  bind(Token.commandQueues).toResolvedValue(({ commandQueueLimit }: Config) =>
-    ({ customers: new MemoryCommandQueue(commandQueueLimit), orders: new MemoryCommandQueue(commandQueueLimit) }), [Token.config]);
-  bind(Token.leadership).toResolvedValue(() => new MemoryLeadership());
-});
-
-export const postgresDatabases = new ContainerModule(({ bind }) => {
-  bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle]);
+  bind(Token.stores).toResolvedValue((signal: LogSignal, { contexts }: Config): Partial<EventStores> => perContext(contexts, (context) => new MemoryEventStore(context, codec, signal)) as Partial<EventStores>,
+    [Token.signal, Token.config]);
+  bind(Token.snapshots).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemorySnapshotStore()), [Token.config]);
+  bind(Token.checkpoints).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemoryCheckpointStore()), [Token.config]);
+  bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) => perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
+  bind(Token.leadership).toResolvedValue(({ contexts }: Config) => {
+    const leadership = new MemoryLeadership();
+    return perContext(contexts, () => leadership);
+  }, [Token.config]);
 });
 
 const hourMs = 3_600_000;
 
-async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Record<Schema, Database>> {
+async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Databases> {
   let urls = config.databases;
   if (urls === undefined) {
     const server = await openEmbeddedPostgres(config.dataDir);
     lifecycle.opens('embedded PostgreSQL', () => server.close());
     urls = { customers: server.url, orders: server.url };
   }
-  // The query store is the orders database's neighbour, in a schema of its own.
-  const places = { customers: urls.customers, orders: urls.orders, views: urls.orders };
-  const open = async (schema: Schema) => {
-    await migrate(places[schema], [schema]);
-    const database = openDatabase(places[schema], schema);
+  const open = async (schema: Schema, url: string | undefined) => {
+    if (url === undefined) throw new Error(`there is no database of ${schema}`);
+    await migrate(url, [schema]);
+    const database = openDatabase(url, schema);
     lifecycle.opens(`database of ${schema}`, () => database.close());
     return database;
   };
-  const databases = { customers: await open('customers'), orders: await open('orders'), views: await open('views') };
+  const databases: Databases = {};
+  for (const context of config.contexts) databases[context] = await open(context, urls[context]);
+  // A query store in PostgreSQL is the orders database's neighbour, in a schema of its own.
+  if (config.adapters.views === 'postgres') databases.views = await open('views', urls.orders ?? urls.customers);
   const prune = () => {
     // An outage is no matter: the next hour will do.
-    for (const context of contexts) pruneIdempotency(databases[context], config.idempotencyRetentionHours).catch(() => undefined);
+    for (const context of config.contexts) if (databases[context] !== undefined) pruneIdempotency(databases[context], config.idempotencyRetentionHours).catch(() => undefined);
   };
   prune();
   const hourly = setInterval(prune, hourMs);
@@ -78,45 +85,95 @@ async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Reco
   return databases;
 }
 
-type Databases = Record<Schema, Database>;
-
-export const postgresLog = new ContainerModule(({ bind }) => {
-  bind(Token.signal).toResolvedValue((databases: Databases, lifecycle: Lifecycle) => {
-    const signal = new PostgresLogSignal(databases);
+const postgresLog = new ContainerModule(({ bind }) => {
+  bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle]);
+  bind(Token.signal).toResolvedValue((databases: Databases, { contexts }: Config, lifecycle: Lifecycle) => {
+    const signal = new PostgresLogSignal(perContext(contexts, (context) => databaseOf(databases, context)));
     lifecycle.opens('log signal', () => signal.close());
     return signal;
-  }, [Token.databases, Token.lifecycle]);
-  bind(Token.stores).toResolvedValue((databases: Databases, signal: LogSignal): EventStores => ({
-    customers: new PostgresEventStore(databases.customers, 'customers', codec, signal),
-    orders: new PostgresEventStore(databases.orders, 'orders', codec, signal),
-  }), [Token.databases, Token.signal]);
-  bind(Token.snapshots).toResolvedValue(({ customers, orders }: Databases) =>
-    ({ customers: new PostgresSnapshotStore(customers), orders: new PostgresSnapshotStore(orders) }), [Token.databases]);
-  bind(Token.checkpoints).toResolvedValue(({ customers, orders }: Databases) =>
-    ({ customers: new PostgresCheckpointStore(customers), orders: new PostgresCheckpointStore(orders) }), [Token.databases]);
-  bind(Token.commandQueues).toResolvedValue(({ customers, orders }: Databases, { commandQueueLimit }: Config) =>
-    ({ customers: new PostgresCommandQueue(customers, commandQueueLimit), orders: new PostgresCommandQueue(orders, commandQueueLimit) }), [Token.databases, Token.config]);
-  bind(Token.leadership).toResolvedValue(({ views }: Databases) => new PostgresLeadership(views), [Token.databases]);
+  }, [Token.databases, Token.config, Token.lifecycle]);
+  bind(Token.stores).toResolvedValue((databases: Databases, signal: LogSignal, { contexts }: Config): Partial<EventStores> =>
+    perContext(contexts, (context) => new PostgresEventStore(databaseOf(databases, context), context, codec, signal)) as Partial<EventStores>, [Token.databases, Token.signal, Token.config]);
+  bind(Token.snapshots).toResolvedValue((databases: Databases, { contexts }: Config) =>
+    perContext(contexts, (context) => new PostgresSnapshotStore(databaseOf(databases, context))), [Token.databases, Token.config]);
+  bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
+    perContext(contexts, (context) => new PostgresCheckpointStore(databaseOf(databases, context))), [Token.databases, Token.config]);
+  bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
+    perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
+  bind(Token.leadership).toResolvedValue((databases: Databases, { contexts }: Config) =>
+    perContext(contexts, (context) => new PostgresLeadership(databaseOf(databases, context))), [Token.databases, Token.config]);
 });
 
-export const logFeed = new ContainerModule(({ bind }) => {
-  bind(Token.feed).toResolvedValue((stores: EventStores, signal: LogSignal, { partitions }: Config) => new LogFeed(stores, signal, partitions),
+const logFeed = new ContainerModule(({ bind }) => {
+  bind(Token.feed).toResolvedValue((stores: Partial<EventStores>, signal: LogSignal, { partitions }: Config) => new LogFeed(stores, signal, partitions),
     [Token.stores, Token.signal, Token.config]);
 });
 
-export const memoryViews = new ContainerModule(({ bind }) => {
+const kafkaFeed = new ContainerModule(({ bind }) => {
+  bind(Token.kafka).toResolvedValue(({ kafka }: Config) => connectKafka(configured(kafka)), [Token.config]);
+  bind(Token.publisher).toResolvedValue((kafka: Kafka, { kafka: config, partitions }: Config, lifecycle: Lifecycle) => {
+    const publisher = new KafkaEventPublisher(kafka, { topicPrefix: configured(config).topicPrefix, partitions });
+    lifecycle.opens('Kafka producers', () => publisher.close());
+    return publisher;
+  }, [Token.kafka, Token.config, Token.lifecycle]);
+  bind(Token.feed).toResolvedValue((kafka: Kafka, stores: Partial<EventStores>, { kafka: config, partitions }: Config, logger: Logger) =>
+    new KafkaFeed({ kafka, codec, stores, logger, topicPrefix: configured(config).topicPrefix, partitions }), [Token.kafka, Token.stores, Token.config, Token.logger]);
+});
+
+const memoryViews = new ContainerModule(({ bind }) => {
   bind(Token.viewStores).toResolvedValue(() => new MemoryViewStores());
 });
 
-export const postgresViews = new ContainerModule(({ bind }) => {
-  bind(Token.viewStores).toResolvedValue((databases: Databases) => new PostgresViewStores((home: View<object>['home']) => databases[home]), [Token.databases]);
+const postgresViews = new ContainerModule(({ bind }) => {
+  bind(Token.viewStores).toResolvedValue((databases: Databases) => new PostgresViewStores((home) => databaseOf(databases, home)), [Token.databases]);
 });
 
+const elasticsearchViews = new ContainerModule(({ bind }) => {
+  bind(Token.elasticsearch).toResolvedValue(async ({ elasticsearch }: Config, lifecycle: Lifecycle) => {
+    const client = await connectElasticsearch(configured(elasticsearch));
+    lifecycle.opens('Elasticsearch client', () => client.close());
+    await checkElasticsearch(client, configured(elasticsearch).url);
+    return client;
+  }, [Token.config, Token.lifecycle]);
+  bind(Token.viewStores).toResolvedValue((client: Client, { elasticsearch }: Config, homes: ViewStores): ViewStores => {
+    const search = new ElasticsearchViewStores(client, configured(elasticsearch));
+    return { open: (view) => (view.home === 'views' ? search : homes).open(view) };
+  }, [Token.elasticsearch, Token.config, Token.homeStores]);
+});
+
+/** A context's own copy of another's data lies where its log does. */
+const homes = {
+  memory: new ContainerModule(({ bind }) => { bind(Token.homeStores).toResolvedValue(() => new MemoryViewStores()); }),
+  postgres: new ContainerModule(({ bind }) => {
+    bind(Token.homeStores).toResolvedValue((databases: Databases) => new PostgresViewStores((home) => databaseOf(databases, home)), [Token.databases]);
+  }),
+};
+
+const logs = { memory: memoryLog, postgres: postgresLog };
+const feeds = { log: logFeed, kafka: kafkaFeed };
+const viewStores = { memory: memoryViews, postgres: postgresViews, elasticsearch: elasticsearchViews };
+
+export function modulesOf({ log, feed, views }: Adapters): ContainerModule[] {
+  return [logs[log], homes[log], feeds[feed], viewStores[views], application];
+}
+
+function perContext<T>(contexts: readonly Context[], open: (context: Context) => T): Partial<Record<Context, T>> {
+  return Object.fromEntries(contexts.map((context) => [context, open(context)]));
+}
+
+function databaseOf(databases: Databases, schema: Schema): Database {
+  return configured(databases[schema]);
+}
+
+/** The configuration was validated: what an adapter needs is there. */
+function configured<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('an adapter was chosen without its configuration');
+  return value;
+}
+
 /** What is the same in every profile: the application over its ports. */
-export const application = new ContainerModule(({ bind }) => {
-  bind(Token.views).toResolvedValue(openViews, [Token.viewStores]);
+const application = new ContainerModule(({ bind }) => {
+  bind(Token.views).toResolvedValue(openViews, [Token.viewStores, Token.config]);
   bind(Token.execute).toResolvedValue((stores, snapshots, ids, logger, { partitions }: Config) =>
     createExecute({ stores, snapshots, ids, logger, partitions }), [Token.stores, Token.snapshots, Token.ids, Token.logger, Token.config]);
-  bind(Token.customerCommands).toResolvedValue(createCustomerCommands, [Token.execute]);
-  bind(Token.orderCommands).toResolvedValue((execute, views) => createOrderCommands(execute, views.orderCustomers), [Token.execute, Token.views]);
 });

@@ -1,10 +1,19 @@
-import type { ContainerModule } from 'inversify';
-import type { ProfileName } from '../config.js';
-import { logFeed, memoryLog, memoryViews, postgresDatabases, postgresLog, postgresViews } from './modules.js';
+export const feedNames = ['log', 'kafka'] as const;
+export const viewStoreNames = ['memory', 'postgres', 'elasticsearch'] as const;
 
-/** Read across: what each profile is made of. This table is the whole difference between them. */
+/** Which adapter each port has. */
+export interface Adapters {
+  log: 'memory' | 'postgres';
+  feed: (typeof feedNames)[number];
+  /** Of the views whose home is the query store; a context's own copy of another's data lies beside its log. */
+  views: (typeof viewStoreNames)[number];
+}
+
+/** Read across: what each profile is made of. This table is the whole difference between them; FEED and VIEWS change one column. */
 export const profiles = {
-  //          connections         event log    feed     views
-  memory:   [                     memoryLog,   logFeed, memoryViews],
-  embedded: [postgresDatabases,   postgresLog, logFeed, postgresViews],
-} satisfies Record<ProfileName, ContainerModule[]>;
+  memory:     { log: 'memory',   feed: 'log',   views: 'memory' },
+  embedded:   { log: 'postgres', feed: 'log',   views: 'postgres' },
+  production: { log: 'postgres', feed: 'kafka', views: 'elasticsearch' },
+} as const satisfies Record<string, Adapters>;
+
+export type ProfileName = keyof typeof profiles;

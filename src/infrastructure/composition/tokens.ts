@@ -1,11 +1,12 @@
+import type { Client } from '@elastic/elasticsearch';
 import type { ServiceIdentifier } from 'inversify';
-import type { CustomerCommands } from '../../application/customers/customer-commands.js';
+import type { Kafka } from 'kafkajs';
 import type { Execute } from '../../application/execute.js';
-import type { OrderCommands } from '../../application/orders/order-commands.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { EventFeed } from '../../application/ports/event-feed.js';
+import type { EventPublisher } from '../../application/ports/event-publisher.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Leadership } from '../../application/ports/leadership.js';
@@ -28,17 +29,23 @@ export const Token = {
   clock: token<Clock>('Clock'),
   ids: token<Ids>('Ids'),
   /** Only where PostgreSQL is among the adapters. */
-  databases: token<Record<Schema, Database>>('Databases'),
+  databases: token<Partial<Record<Schema, Database>>>('Databases'),
   signal: token<LogSignal>('LogSignal'),
-  stores: token<EventStores>('EventStores'),
-  snapshots: token<Record<Context, SnapshotStore>>('SnapshotStores'),
-  checkpoints: token<Record<Context, CheckpointStore>>('CheckpointStores'),
-  commandQueues: token<CommandQueues>('CommandQueues'),
-  leadership: token<Leadership>('Leadership'),
+  /** From here on, by context: of those that this process serves. */
+  stores: token<Partial<EventStores>>('EventStores'),
+  snapshots: token<Partial<Record<Context, SnapshotStore>>>('SnapshotStores'),
+  checkpoints: token<Partial<Record<Context, CheckpointStore>>>('CheckpointStores'),
+  commandQueues: token<Partial<CommandQueues>>('CommandQueues'),
+  leadership: token<Partial<Record<Context, Leadership>>>('Leadership'),
   feed: token<EventFeed>('EventFeed'),
   viewStores: token<ViewStores>('ViewStores'),
-  views: token<OpenViews>('Views'),
+  /** For the views whose home is a context. */
+  homeStores: token<ViewStores>('HomeStores'),
+  /** Only where views are in Elasticsearch. */
+  elasticsearch: token<Client>('Elasticsearch'),
+  /** Only where Kafka is the feed. */
+  kafka: token<Kafka>('Kafka'),
+  publisher: token<EventPublisher>('EventPublisher'),
+  views: token<Partial<OpenViews>>('Views'),
   execute: token<Execute>('Execute'),
-  customerCommands: token<CustomerCommands>('CustomerCommands'),
-  orderCommands: token<OrderCommands>('OrderCommands'),
 };

@@ -1,10 +1,11 @@
 import type { ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import {
-  customerHistory, customers, orderCustomers, orders,
-  type CustomerDocument, type CustomerHistory, type OrderCustomer, type OrderDocument,
+  views, type CustomerDocument, type CustomerHistory, type OrderCustomer, type OrderDocument, type ViewName,
 } from '../../application/projections/index.js';
+import type { View } from '../../application/projections/projection.js';
+import type { Config } from '../config.js';
 
-/** The stores of all views, open. */
+/** The stores of the views, open. */
 export interface OpenViews {
   orders: ViewStore<OrderDocument>;
   customers: ViewStore<CustomerDocument>;
@@ -12,11 +13,8 @@ export interface OpenViews {
   orderCustomers: ViewStore<OrderCustomer>;
 }
 
-export async function openViews(stores: ViewStores): Promise<OpenViews> {
-  return {
-    orders: await stores.open(orders),
-    customers: await stores.open(customers),
-    customerHistory: await stores.open(customerHistory),
-    orderCustomers: await stores.open(orderCustomers),
-  };
+/** Those of the contexts that this process serves. */
+export async function openViews(stores: ViewStores, { contexts }: Config): Promise<Partial<OpenViews>> {
+  const served = (Object.entries(views) as [ViewName, View<object>][]).filter(([, { servedBy }]) => contexts.includes(servedBy));
+  return Object.fromEntries(await Promise.all(served.map(async ([name, view]) => [name, await stores.open(view)]))) as Partial<OpenViews>;
 }

@@ -1,3 +1,4 @@
+import { createAlarm } from '../../application/alarm.js';
 import { source, sourceOf } from '../../application/partition.js';
 import type { EventFeed, FeedBatch, Progress, Subscription } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores, RecordedEvent } from '../../application/ports/event-store.js';
@@ -11,26 +12,20 @@ const heartbeatMs = 800;
 
 /** Feeds straight from the logs: woken by their signal, and polling behind it, because a signal can be lost. */
 export class LogFeed implements EventFeed {
-  constructor(private readonly stores: EventStores, private readonly signal: LogSignal, private readonly partitions: number) {}
+  readonly shared = false;
 
-  async run({ contexts, start, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
+  constructor(private readonly stores: Partial<EventStores>, private readonly signal: LogSignal, private readonly partitions: number) {}
+
+  async run({ contexts, reached, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
+    const start = await reached();
     const ended = new AbortController();
     const stopped = AbortSignal.any([stop, ended.signal]);
-    const behind = new Map<Context, string>();
     let turn: Promise<void> = Promise.resolve();
     // Several contexts are read side by side; their batches are handed over one at a time.
-    const deliver = (context: Context, batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => {
-      turn = turn.then(async () => {
-        if (behindSince === null) behind.delete(context);
-        else behind.set(context, behindSince);
-        const oldest = [...behind.values()].sort()[0] ?? null;
-        await onBatch({ ...batch, behindSince: oldest });
-      });
-      return turn;
-    };
+    const deliver = (batch: FeedBatch) => (turn = turn.then(() => onBatch(batch)));
     const results = await Promise.allSettled(contexts.map(async (context) => {
       try {
-        await this.follow(context, start, (batch, behindSince) => deliver(context, batch, behindSince), stopped);
+        await this.follow(context, start, deliver, stopped);
       } catch (error) {
         ended.abort();
         throw error;
@@ -41,11 +36,13 @@ export class LogFeed implements EventFeed {
   }
 
   private async follow(
-    context: Context, start: Progress, deliver: (batch: Omit<FeedBatch, 'behindSince'>, behindSince: string | null) => Promise<void>, stop: AbortSignal,
+    context: Context, start: Progress, deliver: (batch: FeedBatch) => Promise<void>, stop: AbortSignal,
   ): Promise<void> {
-    const store: EventStore = this.stores[context];
-    const alarm = new Alarm(stop);
-    const unsubscribe = this.signal.subscribe(context, () => { alarm.ring(); });
+    const store: EventStore | undefined = this.stores[context];
+    if (store === undefined) throw new Error(`the log of ${context} is not at hand`);
+    const epochs = { [context]: (await store.head()).epoch };
+    const alarm = createAlarm(stop);
+    const unsubscribe = this.signal.subscribe(context, alarm.ring);
     try {
       // Everything up to the least position was seen; of what lies above, subscribers drop what they have.
       let after = Math.min(...this.sources(context).map((one) => start[one] ?? 0));
@@ -64,7 +61,9 @@ export class LogFeed implements EventFeed {
             ahead = read(store, end);
             ahead.catch(() => undefined);
           }
-          await deliver({ events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end) }, next?.recordedAt ?? null);
+          await deliver({
+            events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), behindSince: next?.recordedAt ?? null, epochs,
+          });
           after = end;
           delivered = performance.now();
         }
@@ -87,35 +86,4 @@ export class LogFeed implements EventFeed {
 
 async function read(store: EventStore, after: number): Promise<RecordedEvent[]> {
   return (await store.readLog({ after, limit: pageSize + 1 })).events;
-}
-
-/** Waits for a ring, a time, or the stop; a ring since the last reset counts. */
-class Alarm {
-  private rung = false;
-  private wake: (() => void) | undefined;
-
-  constructor(private readonly stop: AbortSignal) {
-    stop.addEventListener('abort', () => { this.ring(); }, { once: true });
-  }
-
-  reset(): void {
-    this.rung = false;
-  }
-
-  ring(): void {
-    this.rung = true;
-    this.wake?.();
-  }
-
-  async wait(ms: number): Promise<void> {
-    if (this.rung || this.stop.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.wake = undefined;
-  }
 }

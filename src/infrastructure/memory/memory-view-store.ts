@@ -1,10 +1,9 @@
-import { furthest } from '../../application/partition.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
 import { fieldAt, valuesAt, type View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
-import { notBegun } from '../../application/view-progress.js';
+import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 
 const facetSize = 100;
 
@@ -27,7 +26,7 @@ export class MemoryViewStores implements ViewStores {
 /** Keeps what it is given as copies, so that nobody can change it from outside. */
 export class MemoryViewStore<D extends object> implements ViewStore<D> {
   private readonly documents = new Map<string, Kept<D>>();
-  private current: ViewProgress | undefined;
+  private current: { sources: ProgressBySource; epochs: ViewProgress['epochs'] } | undefined;
 
   constructor(private readonly view: View<D>) {}
 
@@ -44,12 +43,12 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
       if ((this.documents.get(document.id)?.stored.revision ?? 0) !== document.revision - 1) conflicts.push(document.id);
       else this.documents.set(document.id, { stored: structuredClone(document), words: wordsOf(this.view, document.document) });
     }
-    if (conflicts.length === 0) this.current = { ...structuredClone(progress), applied: furthest(this.current?.applied ?? {}, progress.applied) };
+    if (conflicts.length === 0) this.current = { sources: mergeSources(this.current?.sources ?? {}, bySource(progress)), epochs: { ...this.current?.epochs, ...progress.epochs } };
     return Promise.resolve(conflicts);
   }
 
   progress(): Promise<ViewProgress | undefined> {
-    return Promise.resolve(structuredClone(this.current));
+    return Promise.resolve(this.progressNow());
   }
 
   find(query: ViewQuery): Promise<ViewPage<D>> {
@@ -60,6 +59,10 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
     this.documents.clear();
     this.current = undefined;
     return Promise.resolve();
+  }
+
+  private progressNow(): ViewProgress | undefined {
+    return this.current && overall(this.current.sources, { ...this.current.epochs });
   }
 
   private findNow({ where, words, sort, limit, after, facets = [] }: ViewQuery): ViewPage<D> {
@@ -77,7 +80,7 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
       total: matching.length,
       ...(behind.length > limit && last !== undefined && { next: placeOf(last) }),
       facets: Object.fromEntries(facets.map((field) => [field, this.count(field, matching)])),
-      progress: structuredClone(this.current ?? notBegun),
+      progress: this.progressNow() ?? notBegun,
     };
   }
 

@@ -17,4 +17,16 @@ export class PostgresCheckpointStore implements CheckpointStore {
        on conflict (name, source) do update set position = greatest(checkpoints.position, excluded.position)`,
       [name, Object.keys(progress), Object.values(progress)]));
   }
+
+  async advance(name: string, expected: Progress, next: Progress): Promise<boolean> {
+    // The rows are locked: of two that expect the same, the second one finds it changed. No rows yet is what the first relay of all expects.
+    const { rowCount } = await refusingOutages('log.unavailable', () => this.database.reads.query(
+      `with held as (select source, position from checkpoints where name = $1 for update),
+         same as (select coalesce(jsonb_object_agg(source, position), '{}') = $2::jsonb as ok from held)
+       insert into checkpoints (name, source, position)
+       select $1, next.source, next.position from unnest($3::text[], $4::bigint[]) as next(source, position), same where same.ok
+       on conflict (name, source) do update set position = excluded.position`,
+      [name, JSON.stringify(expected), Object.keys(next), Object.values(next)]));
+    return (rowCount ?? 0) > 0;
+  }
 }

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import { pause } from '../../application/supervisor.js';
-import { contexts, type Context } from '../../domain/events.js';
+import type { Context } from '../../domain/events.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
 import type { Database } from './database.js';
 
@@ -17,7 +17,7 @@ export class PostgresLogSignal implements LogSignal {
   private readonly listening: Promise<void>[] = [];
   private readonly notifying = new Map<Context, 'once' | 'again'>();
 
-  constructor(private readonly databases: Readonly<Record<Context, Database>>) {}
+  constructor(private readonly databases: Readonly<Partial<Record<Context, Database>>>) {}
 
   raise(context: Context): void {
     this.local.raise(context);
@@ -27,7 +27,7 @@ export class PostgresLogSignal implements LogSignal {
 
   subscribe(context: Context, wake: () => void): () => void {
     // Readers are what needs the other processes' signals: a process without any does not listen.
-    if (this.listening.length === 0) this.listening.push(...contexts.map((one) => this.listen(one)));
+    if (this.listening.length === 0) this.listening.push(...Object.entries(this.databases).map(([one, database]) => this.listen(one as Context, database)));
     return this.local.subscribe(context, wake);
   }
 
@@ -40,16 +40,16 @@ export class PostgresLogSignal implements LogSignal {
     do {
       this.notifying.set(context, 'once');
       // Lost with the connection: readers poll as well.
-      await this.databases[context].reads.query(`notify ${channel(context)}`).catch(() => undefined);
+      await this.databases[context]?.reads.query(`notify ${channel(context)}`).catch(() => undefined);
     } while (this.notifying.get(context) === 'again');
     this.notifying.delete(context);
   }
 
-  private async listen(context: Context): Promise<void> {
+  private async listen(context: Context, database: Database): Promise<void> {
     while (!this.stop.signal.aborted) {
       let client: Client | undefined;
       try {
-        client = await this.databases[context].connect('runtime');
+        client = await database.connect('runtime');
         client.on('notification', () => { this.local.raise(context); });
         await client.query(`listen ${channel(context)}`);
         await untilLost(client, this.stop.signal);

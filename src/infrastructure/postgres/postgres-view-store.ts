@@ -1,7 +1,7 @@
 import type { Condition, FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
-import { notBegun } from '../../application/view-progress.js';
+import { bySource, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { refusingOutages, type Database } from './database.js';
 import { columnAt, columnValue, createTable, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
@@ -19,7 +19,7 @@ export class PostgresViewStores implements ViewStores {
   }
 }
 
-interface ProgressRow { applied: ViewProgress['applied']; behind_since: string | null; checked_at: string; epochs: Record<string, string> }
+interface ProgressRow { sources: ProgressBySource; epochs: ViewProgress['epochs'] }
 
 interface FoundRow<D> extends StoredDocument<D> {
   place: string | number;
@@ -57,7 +57,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
         sorted.map(({ deleted }) => deleted),
         sorted.map(({ document }) => JSON.stringify(document)).join(separator),
         sorted.map(({ document }) => wordsOf(this.view, document).join(' ')).join(separator),
-        this.progressName, JSON.stringify(progress.applied), progress.behindSince, progress.checkedAt, JSON.stringify(progress.epochs),
+        this.progressName, JSON.stringify(bySource(progress)), JSON.stringify(progress.epochs),
         ...this.table.columns.map((column) => sorted.map(({ document }) => columnValue(document, column))),
       ],
     }));
@@ -67,7 +67,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   }
 
   async progress(): Promise<ViewProgress | undefined> {
-    const { rows } = await this.ask<ProgressRow>('progress', 'select applied, behind_since, checked_at, epochs from view_progress where view = $1', [this.progressName]);
+    const { rows } = await this.ask<ProgressRow>('progress', 'select sources, epochs from view_sources where view = $1', [this.progressName]);
     return rows[0] && progressOf(rows[0]);
   }
 
@@ -84,7 +84,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     const text = `
       select null::text as id, null::int as revision, null::json as applied, null::boolean as deleted, null::json as document, null::${by.type} as place,
         (select count(*) from ${this.table.name} where ${conditions}) as total,
-        (select row_to_json(p) from view_progress p where view = $1) as progress,
+        (select row_to_json(p) from view_sources p where view = $1) as progress,
         ${facets.length === 0 ? 'null::json' : `json_build_object(${facets.map((path) => `${value(path)}::text, ${facet(column(path), this.view.fields[path]?.kind === 'date', this.table.name, conditions)}`).join(', ')})`} as facets
       union all (
         select id, revision, applied, deleted, document, ${by.name}, null, null, null from ${this.table.name}
@@ -110,7 +110,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
 
   async reset(): Promise<void> {
     await refusingOutages('view.unavailable', () => this.database.writes.query(
-      `with gone as (delete from view_progress where view = '${this.progressName}') delete from ${this.table.name}`));
+      `with gone as (delete from view_sources where view = '${this.progressName}') delete from ${this.table.name}`));
   }
 
   private ask<R extends object>(name: string | undefined, text: string, values: unknown[]) {
@@ -118,13 +118,13 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   }
 }
 
-function progressOf({ applied, behind_since: behindSince, checked_at: checkedAt, epochs }: ProgressRow): ViewProgress {
-  return { applied, behindSince, checkedAt, epochs };
+function progressOf({ sources, epochs }: ProgressRow): ViewProgress {
+  return overall(sources, epochs);
 }
 
 /** One statement is one transaction: the documents whose revision is the next one, and the progress only if that was all of them. */
 function writeStatement({ name, columns }: Table): string {
-  const first = 12;
+  const first = 10;
   const parameter = (column: Column, index: number) => `$${first + index}::${column.type === 'text[]' ? 'text' : column.type}[]`;
   const value = ({ name: own, type }: Column) => (type === 'text[]' ? `string_to_array(i.${own}, '${separator}')` : `i.${own}`);
   // Neither JSON nor words contain the separator; reading them as text[] would take longer than storing them.
@@ -143,11 +143,11 @@ function writeStatement({ name, columns }: Table): string {
       where t.revision = excluded.revision - 1
       returning id
     ), progress as (
-      insert into view_progress as p (view, applied, behind_since, checked_at, epochs)
-      select $7, $8::jsonb, $9, $10, $11::jsonb where (select count(*) from stored) = cardinality($1::text[])
-      on conflict (view) do update set behind_since = excluded.behind_since, checked_at = excluded.checked_at, epochs = excluded.epochs, applied = (
-        select coalesce(jsonb_object_agg(source, greatest((p.applied ->> source)::bigint, (excluded.applied ->> source)::bigint)), '{}')
-        from jsonb_object_keys(p.applied || excluded.applied) as source)
+      insert into view_sources as p (view, sources, epochs)
+      select $7, $8::jsonb, $9::jsonb where (select count(*) from stored) = cardinality($1::text[])
+      on conflict (view) do update set epochs = p.epochs || excluded.epochs, sources = p.sources || (
+        select coalesce(jsonb_object_agg(source, told || jsonb_build_object('position', greatest((told ->> 'position')::bigint, (p.sources -> source ->> 'position')::bigint))), '{}')
+        from jsonb_each(excluded.sources) as e(source, told))
     )
     select id from stored`;
 }

@@ -50,7 +50,7 @@ export async function createTable(view: ViewDeclaration, { name, columns }: Tabl
   const sortable = view.sortable.map((path) => columnAt(view, columns, path));
   const lookups = columns.filter(({ path }) => { const field = fieldAt(view, path); return field.kind === 'keyword' && 'lookup' in field; });
   const statements = [
-    `create table if not exists view_progress (view text primary key, applied jsonb not null, behind_since text, checked_at text not null, epochs jsonb not null)`,
+    'create table if not exists view_sources (view text primary key, sources jsonb not null, epochs jsonb not null)',
     // json, not jsonb: documents are written and read whole, never looked into.
     `create table if not exists ${name} (id text collate "C" primary key, revision int not null, applied json not null, deleted boolean not null,
       document json not null, words tsvector not null${columns.map((column) => `, ${column.name} ${type(column)}`).join('')})`,
@@ -58,7 +58,7 @@ export async function createTable(view: ViewDeclaration, { name, columns }: Tabl
     ...lookups.map((column) => index(`of_${column.path}`, `(${column.name})`)),
     ...columns.filter((column) => column.type === 'text[]').map((column) => index(`in_${column.path}`, `using gin (${column.name})`)),
     ...(view.searched.length > 0 ? [index('words', 'using gin (words)')] : []),
-    `grant select, insert, update, delete on view_progress, ${name} to ${runtime}`,
+    `grant select, insert, update, delete on view_sources, ${name} to ${runtime}`,
   ];
   const client = await database.connect('owner');
   try {

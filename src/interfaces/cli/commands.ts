@@ -18,8 +18,8 @@ export function registerCommands(program: Command): void {
     .option('--limit <n>', 'at most', atMost, 20)
     .option('--json', 'as JSON')
     .action(({ context, status, limit, json }: Filter) => withService(async ({ commandQueues }) => {
-      const asked = contexts.filter((one) => context === undefined || one === context);
-      const found = await Promise.all(asked.map((one) => commandQueues[one].list({ limit, ...(status !== undefined && { statuses: status }) })));
+      const asked = contexts.filter((one) => context === undefined || one === context).map((one) => commandQueues[one]);
+      const found = await Promise.all(asked.map(async (queue) => queue?.list({ limit, ...(status !== undefined && { statuses: status }) }) ?? []));
       const listed = found.flat().sort((a, b) => Date.parse(b.request.at) - Date.parse(a.request.at)).slice(0, limit);
       if (json) console.log(JSON.stringify(listed));
       else if (listed.length === 0) console.log('There are none.');
@@ -44,9 +44,9 @@ export function registerCommands(program: Command): void {
 }
 
 async function find({ commandQueues }: Service, commandId: string): Promise<{ queue: CommandInbox; record: CommandRecord }> {
-  for (const context of contexts) {
-    const record = await commandQueues[context].find(commandId);
-    if (record !== undefined) return { queue: commandQueues[context], record };
+  for (const queue of Object.values(commandQueues)) {
+    const record = await queue.find(commandId);
+    if (record !== undefined) return { queue, record };
   }
   throw new OperatorError(`There is no command ${commandId}: what ended is kept for IDEMPOTENCY_RETENTION_HOURS.`);
 }

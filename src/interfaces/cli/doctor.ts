@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { compose, type Service } from '../../infrastructure/composition/compose.js';
 import { processEnvironment, readConfig, settings, type Setting } from '../../infrastructure/config.js';
-import { contexts } from '../../domain/events.js';
 
 export function registerDoctor(program: Command): void {
   program.command('doctor')
@@ -22,21 +21,21 @@ export function registerDoctor(program: Command): void {
       await check('Node.js', () => (Number(process.versions.node.split('.')[0]) >= 20 ? Promise.resolve(process.version) : Promise.reject(new Error(`${process.version}; 20 or later is needed`))));
       await check('configuration and adapters', async () => {
         service = await compose(readConfig({ LOG_LEVEL: 'error', ...environment }));
-        return `profile ${service.config.profile}, roles ${service.config.roles.join(', ')}, auth ${service.config.auth.mode}`;
+        return `profile ${service.config.profile} (${Object.entries(service.config.adapters).map((pair) => pair.join(' ')).join(', ')}), contexts ${service.config.contexts.join(', ')}, roles ${service.config.roles.join(', ')}, auth ${service.config.auth.mode}`;
       });
       if (service === undefined) return;
       const { stores, viewStates } = service;
-      for (const context of contexts) {
+      for (const [context, store] of Object.entries(stores)) {
         await check(`log of ${context}`, async () => {
-          const { position, epoch } = await stores[context].head();
-          const { events } = await stores[context].readLog({ after: Math.max(0, position - 1_000), limit: 1_000 });
+          const { position, epoch } = await store.head();
+          const { events } = await store.readLog({ after: Math.max(0, position - 1_000), limit: 1_000 });
           const first = Math.max(0, position - 1_000) + 1;
           const hole = events.findIndex((event, index) => event.position !== first + index);
           if (hole >= 0 || (events.at(-1)?.position ?? 0) < position) throw new Error(`there is a hole after position ${first + Math.max(hole, 0) - 1}`);
           return `${position} events, the last ${events.length} without a hole, epoch ${epoch}`;
         });
       }
-      await check('views', async () => (await viewStates()).map(({ name, progress }) => `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
+      await check('views', async () => (await viewStates()).map(({ name, progress, error }) => error !== undefined ? `${name} ${error}` : `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
       await service.close();
     });
 }
@@ -44,6 +43,6 @@ export function registerDoctor(program: Command): void {
 /** What was set; secrets are masked, in URLs too. */
 function shown(name: Setting, value: string | undefined): string {
   if (value === undefined || value === '') return '(default)';
-  if (name.includes('SECRET')) return '********';
+  if (/SECRET|PASSWORD/.test(name)) return '********';
   return value.replace(/(:\/\/[^:/@]*:)[^@]*@/, '$1********@');
 }

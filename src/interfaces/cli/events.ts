@@ -1,8 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { EventStore, LogQuery, RecordedEvent } from '../../application/ports/event-store.js';
+import type { EventStore, EventStores, LogQuery, RecordedEvent } from '../../application/ports/event-store.js';
 import { pause } from '../../application/supervisor.js';
 import type { TraceNode } from '../../application/traces.js';
 import { contexts, type Context } from '../../domain/events.js';
+import { OperatorError } from '../../infrastructure/operator-error.js';
 import { untilInterrupted, withService } from './with-service.js';
 
 interface Filter { context: Context; stream?: string; type?: string[]; after: number; limit: number; json?: true }
@@ -21,13 +22,13 @@ export function registerEvents(program: Command): void {
 
   filtered(events.command('read').description('print events in order of position'))
     .option('--limit <n>', 'at most', count, Number.MAX_SAFE_INTEGER)
-    .action((filter: Filter) => withService(async ({ stores }) => { await read(stores[filter.context], filter, filter.limit); }));
+    .action((filter: Filter) => withService(async ({ stores }) => { await read(logOf(stores, filter), filter, filter.limit); }));
 
   filtered(events.command('tail').description('print events as they come, until Ctrl-C'))
     .action((filter: Filter) => withService(async ({ stores }) => {
       const stop = untilInterrupted();
       for (let { after } = filter; !stop.aborted;) {
-        after = await read(stores[filter.context], { ...filter, after }, Number.MAX_SAFE_INTEGER, stop);
+        after = await read(logOf(stores, filter), { ...filter, after }, Number.MAX_SAFE_INTEGER, stop);
         await pause(tailPauseMs, stop);
       }
     }));
@@ -40,6 +41,12 @@ export function registerEvents(program: Command): void {
       else if (roots.length === 0) console.log(`Nothing is known of ${correlationId}.`);
       else for (const root of roots) printTree(root, '');
     }));
+}
+
+function logOf(stores: Partial<EventStores>, { context }: Filter): EventStore {
+  const store: EventStore | undefined = stores[context];
+  if (store === undefined) throw new OperatorError(`The log of ${context} is not at hand here: see CONTEXTS.`);
+  return store;
 }
 
 /** @returns the position that the log was read up to */

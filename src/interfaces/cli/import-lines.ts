@@ -3,8 +3,10 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import Joi from 'joi';
 import type { ConsistencyToken } from '../../application/consistency.js';
+import type { CustomerCommands } from '../../application/customers/customer-commands.js';
 import type { CommandOutcome, Request } from '../../application/execute.js';
-import type { OrderCommandRequest } from '../../application/orders/order-commands.js';
+import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
+import type { EventStore } from '../../application/ports/event-store.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
@@ -37,7 +39,7 @@ export interface ImportSummary {
 }
 
 type Line = { id: string; at: string; type: CommandType; customerId?: string; orderId?: string };
-type Context = Pick<Service, 'customerCommands' | 'orderCommands' | 'stores' | 'settled' | 'run'>;
+type Importing = Pick<Service, 'settled' | 'run'> & { customerCommands: CustomerCommands; orderCommands: OrderCommands; customersLog: EventStore };
 
 /** Refusals that may only say that the policies have not got so far. */
 const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
@@ -47,7 +49,7 @@ const retries = 5;
 const copyWaitMs = 30_000;
 
 /** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others are under way together. */
-export async function importLines(service: Context, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress }: ImportOptions): Promise<ImportSummary> {
+export async function importLines(service: Importing, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress }: ImportOptions): Promise<ImportSummary> {
   const began = performance.now();
   const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
   const chains = new Map<string, Promise<unknown>>();
@@ -60,7 +62,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
   const rejected = new RejectedLines(rejectedFile);
   const workers = new AbortController();
   // Beside a service that runs them already, these stand by.
-  const running = service.run(['projector', 'policies'], workers.signal);
+  const running = service.run(['relay', 'projector', 'policies'], workers.signal);
   let bytes = 0;
   let failure: Error | undefined;
 
@@ -139,7 +141,7 @@ export async function importLines(service: Context, file: FileHandle, { inFlight
   /** Whether the customers' log knows the customer: then the copy is only behind, and waited for. */
   async function registered(customerId: string): Promise<boolean> {
     if (seen.has(customerId)) return false;
-    const last = (await service.stores.customers.readStream(`customer-${customerId}`)).at(-1);
+    const last = (await service.customersLog.readStream(`customer-${customerId}`)).at(-1);
     if (last === undefined) return false;
     await new Promise((resolve) => setTimeout(resolve, 100));
     return true;

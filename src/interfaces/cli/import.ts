@@ -21,9 +21,12 @@ export function registerImport(program: Command): void {
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
       try {
-        const summary = await withService((service) => importLines(service, input, {
-          inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); },
-        }));
+        const summary = await withService(({ customerCommands, orderCommands, stores: { customers: customersLog }, settled, run }) => {
+          if (customerCommands === undefined || orderCommands === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
+          return importLines({ customerCommands, orderCommands, customersLog, settled, run }, input, {
+            inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); },
+          });
+        });
         if (options.json) console.log(JSON.stringify(summary));
         else console.log(inWords(summary, rejectedFile));
         if (stop.aborted) process.exitCode = 130;

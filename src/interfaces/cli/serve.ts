@@ -11,14 +11,15 @@ const drainMs = 10_000;
 
 export function registerServe(program: Command): void {
   program.command('serve')
-    .description('answer HTTP, keep the views up to date, run the policies and the commands that were accepted for later')
+    .description('answer HTTP, publish the events, keep the views up to date and run the policies')
     .option('--host <address>', 'HOST')
     .option('--port <port>', 'PORT')
     .option('--profile <name>', 'PROFILE')
     .option('--data-dir <directory>', 'DATA_DIR')
     .option('--roles <names>', 'ROLES')
-    .action(async (flags: { host?: string; port?: string; profile?: string; dataDir?: string; roles?: string }) => {
-      const config = readConfig(processEnvironment(), { HOST: flags.host, PORT: flags.port, PROFILE: flags.profile, DATA_DIR: flags.dataDir, ROLES: flags.roles });
+    .option('--contexts <names>', 'CONTEXTS')
+    .action(async (flags: { host?: string; port?: string; profile?: string; dataDir?: string; roles?: string; contexts?: string }) => {
+      const config = readConfig(processEnvironment(), { HOST: flags.host, PORT: flags.port, PROFILE: flags.profile, DATA_DIR: flags.dataDir, ROLES: flags.roles, CONTEXTS: flags.contexts });
       await serve(config);
     });
 }
@@ -40,7 +41,7 @@ async function serve(config: Config): Promise<void> {
       service.logger.info({}, 'stopping: no new requests, the open ones are answered first');
       await drain(server);
     } else {
-      console.log(`Orderfold is running (${config.roles.join(', ')}).`);
+      console.log(`Orderfold is running (${config.roles.join(', ')} of ${config.contexts.join(' and ')}).`);
       await asked;
     }
   } finally {
@@ -78,7 +79,7 @@ async function drain(server: Server): Promise<void> {
 
 function whereToGoNext(config: Config, { port }: AddressInfo): string {
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
-  const kept = config.profile === 'memory' ? 'in memory: a restart forgets everything' : config.databases === undefined ? `under ${config.dataDir}` : 'in your PostgreSQL';
+  const kept = config.adapters.log === 'memory' ? 'in memory: a restart forgets everything' : config.databases === undefined ? `under ${config.dataDir}` : 'in your PostgreSQL';
   const open = config.auth.mode === 'off' ? '\n  Access    AUTH=off: everybody on this machine may do everything' : '';
   return `
 Orderfold is ready at ${url}

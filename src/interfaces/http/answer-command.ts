@@ -12,7 +12,7 @@ import { acceptedCommand } from './schemas.js';
 
 interface Dependencies<Command> {
   commands: (command: Command, request: Request, seen?: Seen) => Promise<CommandOutcome>;
-  queues: Readonly<Record<Context, CommandInbox>>;
+  queue: CommandInbox;
   clock: Clock;
   ids: Ids;
 }
@@ -27,7 +27,7 @@ interface Asked<Command> {
 
 /** Does a command and says what it led to; where the caller prefers `respond-async`, keeps it for later and says where its outcome will be. */
 export async function answerCommand<Command extends { type: string }>(
-  call: Call, { aggregate: { context, stream }, id, command, status, seen }: Asked<Command>, { commands, queues, clock, ids }: Dependencies<Command>,
+  call: Call, { aggregate: { context, stream }, id, command, status, seen }: Asked<Command>, { commands, queue, clock, ids }: Dependencies<Command>,
 ): Promise<Reply> {
   const now = clock.now();
   const request = requestOf(call, now);
@@ -38,7 +38,7 @@ export async function answerCommand<Command extends { type: string }>(
   }
   const { causationId: _none, mayAppend: _always, commandId: _made, at, ...rest } = request;
   const commandId = ids.next();
-  const kept = await queues[context].enqueue({
+  const kept = await queue.enqueue({
     commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() },
     ...(seen !== undefined && { seen }), ...(deadline !== undefined && { deadline: deadline.toISOString() }),
   });

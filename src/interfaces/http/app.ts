@@ -11,8 +11,8 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Logger } from '../../application/ports/logger.js';
+import type { RelayState } from '../../application/relay.js';
 import type { Traces } from '../../application/traces.js';
-import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
@@ -30,14 +30,13 @@ import type { Call, Reply, Route } from './route.js';
 import { parseStrictJson } from './strict-json.js';
 
 export interface HttpDependencies {
-  customerCommands: CustomerCommands;
-  customerQueries: CustomerQueries;
-  orderCommands: OrderCommands;
-  orderQueries: OrderQueries;
-  commandQueues: Readonly<Record<Context, CommandInbox>>;
+  /** The contexts that this process serves. */
+  customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
+  orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
   traces: Traces;
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
+  relays: () => readonly RelayState[];
   authenticate: Authenticate;
   cursorSecret: string;
   sagaTimeoutSeconds: number;
@@ -59,13 +58,14 @@ const headersOfAll = Object.entries({
 
 /** Every route there is: registered, documented and tested from this list. */
 export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Route[] {
-  const { customerCommands, customerQueries, orderCommands, orderQueries } = dependencies;
-  const shared = { ...dependencies, cursors: createCursors(dependencies.cursorSecret), metrics };
+  const { customers, orders } = dependencies;
+  const queues = { ...(customers && { customers: customers.queue }), ...(orders && { orders: orders.queue }) };
+  const shared = { ...dependencies, queues, cursors: createCursors(dependencies.cursorSecret), metrics };
   return [
-    ...orderRoutes({ ...shared, commands: orderCommands, queries: orderQueries }),
-    ...customerRoutes({ ...shared, commands: customerCommands, queries: customerQueries }),
+    ...(orders === undefined ? [] : orderRoutes({ ...shared, ...orders })),
+    ...(customers === undefined ? [] : customerRoutes({ ...shared, ...customers })),
     ...commandRoutes(shared),
-    ...operatingRoutes(shared),
+    ...operatingRoutes({ ...shared, ...(orders !== undefined && { orderQueries: orders.queries }) }),
   ];
 }
 

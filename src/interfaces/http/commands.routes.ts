@@ -1,6 +1,5 @@
 import Joi from 'joi';
 import type { CommandInbox, CommandRecord } from '../../application/ports/command-queue.js';
-import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { identifier } from '../command-schemas.js';
 import { problemOf } from './problem.js';
@@ -8,13 +7,13 @@ import type { Call, Reply, Route } from './route.js';
 import { commandStatus } from './schemas.js';
 
 /** What became of commands that were accepted for later. */
-export function commandRoutes({ commandQueues }: { commandQueues: Readonly<Record<Context, CommandInbox>> }): Route[] {
+export function commandRoutes({ queues }: { queues: Readonly<Partial<Record<string, CommandInbox>>> }): Route[] {
   const params = Joi.object({ commandId: identifier.required() });
   const shared = { path: '/commands/:commandId', scopes: { anyOf: ['commands:customers', 'commands:orders', 'ops'] }, params } as const;
 
   /** Whoever sent it sees it, and operators do. */
   async function find({ params: { commandId = '' }, principal: { id, customerId, scopes } }: Call): Promise<{ queue: CommandInbox; record: CommandRecord }> {
-    const asked = await Promise.allSettled(Object.values(commandQueues).map(async (queue) => ({ queue, record: await queue.find(commandId) })));
+    const asked = await Promise.allSettled(Object.values(queues).filter((queue) => queue !== undefined).map(async (queue) => ({ queue, record: await queue.find(commandId) })));
     for (const answer of asked) {
       if (answer.status === 'rejected' || answer.value.record === undefined) continue;
       const { queue, record } = answer.value;

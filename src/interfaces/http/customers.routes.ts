@@ -5,7 +5,6 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
-import type { Context } from '../../domain/events.js';
 import { commandFields, identifier } from '../command-schemas.js';
 import { acceptedAnswer, answerCommand } from './answer-command.js';
 import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from './call.js';
@@ -19,7 +18,7 @@ import { customer, customerHistory, historyPage, pageOf } from './schemas.js';
 interface Dependencies {
   commands: CustomerCommands;
   queries: CustomerQueries;
-  commandQueues: Readonly<Record<Context, CommandInbox>>;
+  queue: CommandInbox;
   cursors: Cursors;
   clock: Clock;
   ids: Ids;
@@ -27,8 +26,8 @@ interface Dependencies {
 
 type Change = Exclude<CustomerCommand['type'], 'RegisterCustomer' | 'ReserveCredit' | 'ReleaseCredit'>;
 
-export function customerRoutes({ commands, queries, commandQueues, cursors, clock, ids }: Dependencies): Route[] {
-  const doing = { commands, queues: commandQueues, clock, ids };
+export function customerRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
+  const doing = { commands, queue, clock, ids };
   const params = Joi.object({ customerId: identifier.required() });
 
   const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => ({

@@ -2,6 +2,7 @@ import Joi from 'joi';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
+import type { RelayState } from '../../application/relay.js';
 import type { TraceNode, Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
 import { eventBody } from './call.js';
@@ -16,20 +17,24 @@ interface Dependencies {
   /** Asks every part, each with a time limit. */
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
-  orderQueries: OrderQueries;
-  commandQueues: Readonly<Record<string, CommandInbox>>;
+  relays: () => readonly RelayState[];
+  /** Only where orders are served. */
+  orderQueries?: OrderQueries;
+  queues: Readonly<Partial<Record<string, CommandInbox>>>;
   traces: Traces;
   metrics: Metrics;
   clock: Clock;
   sagaTimeoutSeconds: number;
 }
 
-export function operatingRoutes({ components, viewStates, orderQueries, commandQueues, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
+export function operatingRoutes({ components, viewStates, relays, orderQueries, queues, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
   const json = Joi.object().unknown();
-  const viewBody = ({ name, revision, progress }: ViewState) => ({
+  const viewBody = ({ name, revision, progress, error }: ViewState) => ({
     name, revision, positions: progress?.applied ?? {}, lagMs: progress === undefined ? null : lagMs(progress, clock.now()), checkedAt: progress?.checkedAt ?? null,
+    ...(error !== undefined && { error }),
   });
-  const waiting = () => orderQueries.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000));
+  const relayLagMs = ({ behindSince }: RelayState) => (behindSince === null ? 0 : Math.max(0, clock.now().getTime() - Date.parse(behindSince)));
+  const waiting = async () => orderQueries?.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000));
 
   return [
     {
@@ -42,7 +47,7 @@ export function operatingRoutes({ components, viewStates, orderQueries, commandQ
       async handle() {
         const parts = await components();
         const down = parts.some(({ status, vital }) => vital && status === 'down');
-        const views = down ? [] : await viewStates().catch(() => []);
+        const views = down ? [] : await viewStates();
         return {
           status: down ? 503 : 200,
           ...(down && { headers: { 'retry-after': '2' } }),
@@ -53,9 +58,9 @@ export function operatingRoutes({ components, viewStates, orderQueries, commandQ
     {
       method: 'get', path: '/metrics', scopes: ['ops'], name: 'GetMetrics', summary: 'Metrics in the format of Prometheus', answer: { status: 200, description: 'Metrics', schema: Joi.string() },
       async handle() {
-        const depths = Object.entries(commandQueues).map(async ([context, queue]) => [context, await queue.depth()] as const);
-        const [views, orders, queued] = await Promise.all([viewStates().catch(() => []), waiting().catch(() => undefined), Promise.all(depths).catch(() => [])]);
-        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
+        const depths = Object.entries(queues).map(async ([context, queue]) => [context, await queue?.depth() ?? 0] as const);
+        const [views, orders, queued] = await Promise.all([viewStates(), waiting().catch(() => undefined), Promise.all(depths).catch(() => [])]);
+        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().map((relay) => ({ ...relay, lagMs: relayLagMs(relay) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
       },
     },
     {
@@ -63,12 +68,16 @@ export function operatingRoutes({ components, viewStates, orderQueries, commandQ
       handle: async () => ({ status: 200, body: { items: (await viewStates()).map(viewBody) } }),
     },
     {
+      method: 'get', path: '/ops/relay', scopes: ['ops'], name: 'GetRelay', summary: 'How far the logs are published, by the relays of this process', answer: { status: 200, description: 'The relays that lead', schema: json },
+      handle: () => ({ status: 200, body: { items: relays().map((relay) => ({ context: relay.context, position: relay.position, positions: relay.published, lagMs: relayLagMs(relay) })) } }),
+    },
+    ...(orderQueries === undefined ? [] : [{
       method: 'get', path: '/ops/sagas', scopes: ['ops'], name: 'GetSagas', summary: 'Orders that wait too long for their credit decision', answer: { status: 200, description: 'Their count, and the oldest hundred', schema: json },
       async handle() {
-        const { count, oldest } = await waiting();
+        const { count = 0, oldest = [] } = await waiting() ?? {};
         return { status: 200, body: { timeoutSeconds: sagaTimeoutSeconds, waiting: count, oldest: oldest.map(({ orderId, customerId, placedAt }) => ({ orderId, customerId, placedAt })) } };
       },
-    },
+    } satisfies Route]),
     {
       method: 'get', path: '/traces/:correlationId', scopes: ['history'], name: 'GetTrace', summary: 'Everything that one request caused, in both contexts',
       params: Joi.object({ correlationId: Joi.string().max(128).pattern(/^[A-Za-z0-9._:-]+$/, 'letters, digits, ".", "_", ":" and "-"').required() }),

@@ -4,7 +4,6 @@ import type { OrderFilter, OrderQueries } from '../../application/orders/order-q
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
-import type { Context } from '../../domain/events.js';
 import { commandFields, identifier } from '../command-schemas.js';
 import { acceptedAnswer, answerCommand } from './answer-command.js';
 import type { Cursors } from './cursor.js';
@@ -18,14 +17,14 @@ import { historyPage, order, pageOf } from './schemas.js';
 interface Dependencies {
   commands: OrderCommands;
   queries: OrderQueries;
-  commandQueues: Readonly<Record<Context, CommandInbox>>;
+  queue: CommandInbox;
   cursors: Cursors;
   clock: Clock;
   ids: Ids;
 }
 
-export function orderRoutes({ commands, queries, commandQueues, cursors, clock, ids }: Dependencies): Route[] {
-  const doing = { commands, queues: commandQueues, clock, ids };
+export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
+  const doing = { commands, queue, clock, ids };
   const params = Joi.object({ orderId: identifier.required() });
 
   const onOrder = (action: 'pay' | 'ship' | 'deliver' | 'cancel', type: 'PayOrder' | 'ShipOrder' | 'DeliverOrder' | 'CancelOrder', summary: string): Route => ({

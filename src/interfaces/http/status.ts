@@ -13,4 +13,6 @@ export interface ViewState {
   name: string;
   revision: number;
   progress: ViewProgress | undefined;
+  /** Why nothing is known of it now. */
+  error?: string;
 }

@@ -1,0 +1,159 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Client, estypes } from '@elastic/elasticsearch';
+import { valuesAt, type Field, type ViewDeclaration } from '../../application/projections/projection.js';
+import { OperatorError } from '../operator-error.js';
+
+/** How a view lies in Elasticsearch: an alias a revision, and behind it the index of one generation. */
+export interface IndexNames {
+  alias: string;
+  /** Of a generation: 1, 2, 3 … */
+  index(generation: number): string;
+}
+
+export function indexNamesOf({ name, revision }: ViewDeclaration, prefix: string): IndexNames {
+  const alias = `${prefix}-${name}-r${revision}`;
+  return { alias, index: (generation) => `${alias}-g${generation}` };
+}
+
+/** Declared fields lie under `fields`, each under its path: a condition on `status` asks `fields.status`. */
+export function fieldName(path: string): string {
+  return `fields.${path}`;
+}
+
+const kinds: Record<Exclude<Field['kind'], 'nested' | 'text'>, estypes.MappingProperty> = {
+  keyword: { type: 'keyword' },
+  long: { type: 'long' },
+  date: { type: 'date', format: 'strict_date_time' },
+  boolean: { type: 'boolean' },
+};
+
+/** Strict: a document that does not fit its declaration is refused, never guessed at. */
+export function mappingOf(view: ViewDeclaration): estypes.MappingTypeMapping {
+  const fields: Record<string, estypes.MappingProperty> = {};
+  for (const [path, kind] of queriedFields(view)) nest(fields, path.split('.'), kinds[kind]);
+  return {
+    dynamic: 'strict',
+    _meta: { view: view.name, revision: view.revision },
+    properties: {
+      id: { type: 'keyword' },
+      revision: { type: 'long' },
+      deleted: { type: 'boolean' },
+      // Stored and returned, never looked into.
+      applied: { type: 'object', enabled: false },
+      document: { type: 'object', enabled: false },
+      progress: { type: 'object', enabled: false },
+      // Words arrive folded and cut: only the spaces between them mean anything here.
+      words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 1, max_chars: 10 } },
+      fields: { type: 'object', properties: fields },
+    },
+  };
+}
+
+/** What of a document can be asked for, by path. */
+export function fieldsOf(view: ViewDeclaration, document: object): Record<string, unknown> {
+  const fields: Record<string, unknown> = {};
+  for (const [path] of queriedFields(view)) {
+    const values = valuesAt(document, path);
+    if (values.length > 0) fields[path] = values.length === 1 ? values[0] : values;
+  }
+  return fields;
+}
+
+function queriedFields({ fields }: ViewDeclaration): [path: string, kind: keyof typeof kinds][] {
+  return Object.entries(fields).flatMap(([path, field]) => {
+    if (field.kind === 'text') return [];
+    if (field.kind !== 'nested') return [[path, field.kind] as [string, keyof typeof kinds]];
+    return Object.entries(field.fields).filter(([, { kind }]) => kind === 'keyword').map(([name]): [string, keyof typeof kinds] => [`${path}.${name}`, 'keyword']);
+  });
+}
+
+function nest(properties: Record<string, estypes.MappingProperty>, [name = '', ...rest]: string[], kind: estypes.MappingProperty): void {
+  if (rest.length === 0) {
+    properties[name] = kind;
+    return;
+  }
+  const outer = (properties[name] ??= { properties: {} }) as { properties: Record<string, estypes.MappingProperty> };
+  nest(outer.properties, rest, kind);
+}
+
+/** What an index is, against what its view declares. */
+export interface IndexState {
+  alias: string;
+  /** `undefined` when the alias is missing. */
+  index?: string;
+  health?: string;
+  documents?: number;
+  /** Paths at which the mapping is not the declared one. */
+  drift: string[];
+}
+
+export async function indexState(client: Client, view: ViewDeclaration, prefix: string): Promise<IndexState> {
+  const { alias } = indexNamesOf(view, prefix);
+  const index = await indexBehind(client, alias);
+  if (index === undefined) return { alias, drift: [] };
+  const [mappings, counts] = await Promise.all([client.indices.getMapping({ index }), client.cat.indices({ index, format: 'json' })]);
+  return {
+    alias, index,
+    ...(counts[0]?.health !== undefined && { health: counts[0].health }),
+    documents: Math.max(0, Number(counts[0]?.['docs.count'] ?? 0) - 1),
+    drift: differences(flat(mappingOf(view)), flat(mappings[index]?.mappings ?? {})),
+  };
+}
+
+export async function indexBehind(client: Client, alias: string): Promise<string | undefined> {
+  const { body, statusCode } = await client.indices.getAlias({ name: alias }, { ignore: [404], meta: true });
+  const [index, ...others] = statusCode === 404 ? [] : Object.keys(body);
+  if (others.length > 0) throw new OperatorError(`The alias ${alias} points to several indices (${[index, ...others].join(', ')}): leave it one.`);
+  return index;
+}
+
+/**
+ * Makes the index of a view and its alias where they are missing; safe when several processes do it at once.
+ * @throws OperatorError when the index there is not the declared one
+ */
+export async function createIndex(client: Client, view: ViewDeclaration, prefix: string): Promise<void> {
+  const { alias, index } = indexNamesOf(view, prefix);
+  const state = await indexState(client, view, prefix);
+  if (state.index === undefined) await createGeneration(client, view, index(1), alias);
+  else if (state.drift.length > 0) {
+    throw new OperatorError(`The index ${state.index} is not what the view ${view.name} declares (${state.drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew.`);
+  }
+}
+
+export async function createGeneration(client: Client, view: ViewDeclaration, index: string, alias?: string): Promise<void> {
+  try {
+    await client.indices.create({
+      index,
+      // One shard: a view is small beside what one shard holds, and its counts are then exact. Refreshes come from the projector.
+      settings: { number_of_shards: 1, auto_expand_replicas: '0-1', refresh_interval: '-1' },
+      mappings: mappingOf(view),
+      ...(alias !== undefined && { aliases: { [alias]: {} } }),
+    });
+  } catch (error) {
+    if ((error as { body?: { error?: { type?: string } } }).body?.error?.type !== 'resource_already_exists_exception') throw error;
+    // Made by another process this moment, or left without its alias by one that was killed.
+    if (alias !== undefined && await indexBehind(client, alias) === undefined) await client.indices.putAlias({ index, name: alias });
+  }
+}
+
+function flat(value: object, path = ''): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  for (const [name, inner] of Object.entries(value)) {
+    const at = path === '' ? name : `${path}.${name}`;
+    if (typeof inner === 'object' && inner !== null) for (const [deep, one] of flat(inner as object, at)) found.set(deep, one);
+    else found.set(at, inner);
+  }
+  return found;
+}
+
+/** Elasticsearch leaves out what is the default, and says true and false as text. */
+function differences(declared: Map<string, unknown>, actual: Map<string, unknown>): string[] {
+  const same = (a: unknown, b: unknown) => isDeepStrictEqual(String(a), String(b));
+  const isDefault = (path: string, value: unknown) => path.endsWith('.type') && value === 'object';
+  const paths = new Set([...declared.keys(), ...actual.keys()]);
+  return [...paths].filter((path) => {
+    if (!actual.has(path)) return !isDefault(path, declared.get(path));
+    if (!declared.has(path)) return !isDefault(path, actual.get(path));
+    return !same(declared.get(path), actual.get(path));
+  });
+}

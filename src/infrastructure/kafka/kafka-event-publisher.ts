@@ -1,0 +1,62 @@
+import type { Kafka, Producer } from 'kafkajs';
+import type { Message } from '../../application/message.js';
+import type { EventPublisher } from '../../application/ports/event-publisher.js';
+import type { Context } from '../../domain/events.js';
+import { loadKafkajs } from './kafka-client.js';
+import { ensureTopic, eventsTopic } from './kafka-topics.js';
+
+const chunk = 1_000;
+const deadlineMs = 30_000;
+
+/**
+ * One `send` in flight, and after any error another producer. The idempotent producer of kafkajs is not used: it can acknowledge what is not in the
+ * topic (docs/decisions/0006). A send that is repeated makes duplicates, which the chain lets every reader drop.
+ */
+export class KafkaEventPublisher implements EventPublisher {
+  private readonly producers = new Map<Context, Promise<Producer>>();
+
+  constructor(private readonly kafka: Kafka, private readonly options: { topicPrefix: string; partitions: number }) {}
+
+  async publish(context: Context, messages: readonly Message[]): Promise<void> {
+    const topic = eventsTopic(this.options.topicPrefix, context);
+    const opening = this.producers.get(context) ?? this.open(topic);
+    this.producers.set(context, opening);
+    try {
+      const producer = await opening;
+      for (let from = 0; from < messages.length; from += chunk) {
+        await within(deadlineMs, producer.send({
+          topic, acks: -1,
+          messages: messages.slice(from, from + chunk).map(({ partition, key, timestamp, value, traceparent }) =>
+            ({ partition, key, timestamp: String(timestamp), value, ...(traceparent !== undefined && { headers: { traceparent } }) })),
+        }));
+      }
+    } catch (error) {
+      this.producers.delete(context);
+      // Not waited for: what hangs must not hold up the next attempt.
+      void opening.then((producer) => producer.disconnect()).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.producers.values()].map(async (opening) => { await (await opening).disconnect(); }));
+    this.producers.clear();
+  }
+
+  private async open(topic: string): Promise<Producer> {
+    const { Partitioners } = loadKafkajs();
+    await ensureTopic(this.kafka, topic, this.options.partitions);
+    const producer = this.kafka.producer({ idempotent: false, maxInFlightRequests: 1, allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner });
+    await producer.connect();
+    return producer;
+  }
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([work, new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`Kafka has not taken the events within ${ms} ms`)); }, ms); })]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

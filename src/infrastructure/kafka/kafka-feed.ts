@@ -1,0 +1,352 @@
+import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { EventCodec } from '../../application/event-codec.js';
+import { decodeMessage, linkOf, type ChainedEvent } from '../../application/message.js';
+import { source, sourceOf } from '../../application/partition.js';
+import type { EventFeed, FeedEvent, Source, Subscription } from '../../application/ports/event-feed.js';
+import type { EventStore, EventStores, RecordedEvent } from '../../application/ports/event-store.js';
+import type { Logger } from '../../application/ports/logger.js';
+import { pause } from '../../application/supervisor.js';
+import type { Context } from '../../domain/events.js';
+import { ensureTopic, eventsTopic } from './kafka-topics.js';
+
+interface Dependencies {
+  kafka: Kafka;
+  codec: EventCodec;
+  /** The logs at hand: what is missing in a topic is read from them. */
+  stores: Partial<EventStores>;
+  logger: Logger;
+  topicPrefix: string;
+  partitions: number;
+}
+
+const heartbeatMs = 800;
+const sessionMs = 10_000;
+const fetchWaitMs = 250;
+/** A batch as big as this keeps a subscriber busy for about a second. */
+const batchSize = 5_000;
+const commitEveryMs = 2_000;
+const watchEveryMs = 10_000;
+const stuckAfterMs = 30_000;
+const askAgainMs = 10_000;
+const pageSize = 1_000;
+
+const starting: ReadonlySet<string> = new Set(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP']);
+
+/** Feeds from the topics: one consumer group a subscriber, whose members share the partitions. */
+export class KafkaFeed implements EventFeed {
+  readonly shared = true;
+
+  constructor(private readonly dependencies: Dependencies) {}
+
+  async run(subscription: Subscription, stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      try {
+        await new Run(subscription, this.dependencies, stop).untilStopped();
+        return;
+      } catch (error) {
+        // A broker that has just started looks for its groups first.
+        if (!starting.has((error as { type?: string }).type ?? '')) throw error;
+        await pause(askAgainMs / 20, stop);
+      }
+    }
+  }
+}
+
+/** What one partition brought, waiting for the subscriber. */
+interface Arrived {
+  source: Source;
+  events: ChainedEvent[] | FeedEvent[];
+  /** Position of the last event. */
+  reached: number;
+  behindSince: string | null;
+  delivered: () => void;
+}
+
+/** One subscriber at work. */
+class Run {
+  private readonly topics: ReadonlyMap<string, Context>;
+  private readonly waiting: Arrived[] = [];
+  private delivering: Promise<void> | undefined;
+  /** By source, how far the subscriber is; asked for anew whenever partitions are given out. */
+  private have = new Map<Source, number>();
+  private asked: Promise<void> | undefined;
+  private readonly behind = new Map<Source, string>();
+  private readonly epochs: Record<string, string> = {};
+  private lastDelivery = -Infinity;
+  private lastFetch = performance.now();
+  private lastCommit = performance.now();
+  /** By source: the next offset to be read, as far as it is known, and when it last moved. */
+  private readonly reading = new Map<Source, { offset: bigint | undefined; since: number }>();
+  private readonly rewound = new Set<Source>();
+  private consumer: Consumer | undefined;
+  private hasEnded = false;
+  private end: (error?: unknown) => void = () => undefined;
+
+  constructor(private readonly subscription: Subscription, private readonly dependencies: Dependencies, private readonly stop: AbortSignal) {
+    this.topics = new Map(subscription.contexts.map((context) => [eventsTopic(dependencies.topicPrefix, context), context]));
+  }
+
+  async untilStopped(): Promise<void> {
+    const { kafka, topicPrefix, partitions } = this.dependencies;
+    for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
+    const finished = new Promise<void>((resolve, reject) => {
+      this.end = (error) => {
+        this.hasEnded = true;
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+    });
+    finished.catch(() => undefined);
+    const onStop = () => { this.end(); };
+    this.stop.addEventListener('abort', onStop, { once: true });
+    const consumer = kafka.consumer({
+      groupId: `${topicPrefix}${this.subscription.group}`,
+      sessionTimeout: sessionMs, rebalanceTimeout: sessionMs, heartbeatInterval: 1_000, maxWaitTimeInMs: fetchWaitMs, allowAutoTopicCreation: false,
+      // Whoever supervises us starts anew, with what the subscriber has by then.
+      retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) },
+    });
+    this.consumer = consumer;
+    consumer.on(consumer.events.CRASH, ({ payload: { error } }) => { this.end(error); });
+    consumer.on(consumer.events.FETCH, () => { this.lastFetch = performance.now(); });
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) => {
+      this.reading.clear();
+      for (const [topic, context] of this.topics) {
+        for (const partition of memberAssignment[topic] ?? []) this.reading.set(source(context, partition), { offset: undefined, since: performance.now() });
+      }
+      this.asked = undefined;
+      this.behind.clear();
+    });
+    const beat = setInterval(() => { void this.beat(); }, heartbeatMs / 4);
+    const watch = setInterval(() => { this.watch().catch(() => undefined); }, watchEveryMs);
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: [...this.topics.keys()], fromBeginning: true });
+      await consumer.run({
+        autoCommit: false, eachBatchAutoResolve: false, partitionsConsumedConcurrently: this.topics.size * partitions,
+        eachBatch: (payload) => this.onPartition(payload),
+      });
+      await finished;
+    } finally {
+      this.hasEnded = true;
+      clearInterval(beat);
+      clearInterval(watch);
+      this.stop.removeEventListener('abort', onStop);
+      await this.delivering?.catch(() => undefined);
+      for (const { delivered } of this.waiting.splice(0)) delivered();
+      await consumer.disconnect().catch(() => undefined);
+    }
+  }
+
+  /** Called for several partitions at a time; their events are gathered into one batch. */
+  private async onPartition({ batch, resolveOffset, heartbeat, pause: pausePartition, isRunning, isStale, uncommittedOffsets, commitOffsetsIfNecessary }: EachBatchPayload): Promise<void> {
+    const context = this.topics.get(batch.topic);
+    if (context === undefined || this.ended()) return;
+    const from = source(context, batch.partition);
+    this.asked ??= this.ask();
+    await this.asked;
+    let { messages } = batch;
+    const last = messages.at(-1);
+    while (messages.length > 0) {
+      if (!isRunning() || isStale() || this.ended()) return;
+      const part = messages.slice(0, batchSize);
+      messages = messages.slice(batchSize);
+      const end = part.at(-1);
+      if (end === undefined) return;
+      const arrived = part.map(({ value }) => this.decode(value, batch.topic, batch.partition));
+      const events = await this.missingFilledIn(from, arrived);
+      if (events === 'from the beginning') {
+        this.consumer?.seek({ topic: batch.topic, partition: batch.partition, offset: '0' });
+        return;
+      }
+      if (events === 'later') {
+        const resume = pausePartition();
+        setTimeout(resume, askAgainMs).unref();
+        return;
+      }
+      const newest = arrived.at(-1)?.event;
+      const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
+      await this.deliver({ source: from, events, reached: Math.max(newest?.position ?? 0, this.have.get(from) ?? 0), behindSince: more ? newest?.recordedAt ?? null : null }, heartbeat);
+      if (this.ended()) return;
+      resolveOffset(end.offset);
+      this.reading.set(from, { offset: BigInt(end.offset) + 1n, since: performance.now() });
+      await heartbeat();
+    }
+    // The subscriber's own progress is what counts: an offset that was not committed costs a second look, no second effect.
+    if (performance.now() - this.lastCommit < commitEveryMs) return;
+    this.lastCommit = performance.now();
+    await commitOffsetsIfNecessary(uncommittedOffsets());
+  }
+
+  private async ask(): Promise<void> {
+    const progress = await this.subscription.reached();
+    const known = new Map(Object.entries(progress) as [Source, number][]);
+    for (const [one, position] of this.have) known.set(one, Math.max(position, known.get(one) ?? 0));
+    this.have = known;
+  }
+
+  private decode(value: Buffer | null, topic: string, partition: number): ChainedEvent {
+    let event: ChainedEvent;
+    try {
+      event = decodeMessage(value?.toString() ?? '', this.dependencies.codec);
+    } catch (error) {
+      throw this.failed(new Error(`${topic}/${partition} holds a message that cannot be read`, { cause: error }));
+    }
+    const { epoch, event: { context } } = event;
+    if ((this.epochs[context] ??= epoch) !== epoch) throw this.failed(new Error(`${topic} holds events of two logs of ${context}: give the newer log a topic of its own with KAFKA_TOPIC_PREFIX`));
+    return event;
+  }
+
+  /** What the subscriber does not have of these, and between them what the topic lacks; or when to look again, where that cannot be had now. */
+  private async missingFilledIn(from: Source, arrived: readonly ChainedEvent[]): Promise<FeedEvent[] | 'from the beginning' | 'later'> {
+    const events: FeedEvent[] = [];
+    let have = this.have.get(from) ?? 0;
+    for (const one of arrived) {
+      const link = linkOf(one, have);
+      if (link === 'duplicate') continue;
+      if (link === 'gap') {
+        const context = from.slice(0, from.indexOf('/')) as Context;
+        const store = this.dependencies.stores[context];
+        // A view that was emptied, behind a group that had read it all: the topic is the faster source of the whole, and the only one without the log.
+        if ((have === 0 || store === undefined) && !this.rewound.has(from)) {
+          this.rewound.add(from);
+          return 'from the beginning';
+        }
+        const facts = { group: this.subscription.group, source: from, after: have, upTo: one.prev };
+        if (store === undefined) {
+          this.dependencies.logger.error(facts, 'events are missing in the topic, and their log is not at hand: this partition stops until they are there');
+          return 'later';
+        }
+        this.dependencies.logger.warn(facts, 'events are missing in the topic: they are read from the log');
+        const missing = await readMissing(store, from, have, one.prev, this.dependencies.partitions);
+        events.push(...missing.map((event) => ({ source: from, event })));
+      }
+      events.push({ source: one.source, event: one.event });
+      have = one.event.position;
+    }
+    return events;
+  }
+
+  private async deliver(arrived: Omit<Arrived, 'delivered'>, heartbeat: () => Promise<void>): Promise<void> {
+    const delivered = new Promise<'delivered'>((resolve) => {
+      this.waiting.push({ ...arrived, delivered: () => { resolve('delivered'); } });
+    });
+    this.delivering ??= this.deliverWaiting();
+    for (;;) {
+      let timer: NodeJS.Timeout | undefined;
+      const first = await Promise.race([delivered, new Promise((resolve) => { timer = setTimeout(resolve, 1_000); })]);
+      clearTimeout(timer);
+      if (first === 'delivered') return;
+      // A subscriber that takes its time must not cost us the partition.
+      await heartbeat();
+    }
+  }
+
+  private async deliverWaiting(): Promise<void> {
+    let taken: Arrived[] = [];
+    try {
+      // The other partitions of the same fetch arrive in the same moment.
+      await new Promise((resolve) => setImmediate(resolve));
+      while (this.waiting.length > 0 && !this.ended()) {
+        taken = this.take();
+        const progress = this.progress();
+        for (const { source: one, reached, behindSince } of taken) {
+          progress[one] = reached;
+          if (behindSince === null) this.behind.delete(one);
+          else this.behind.set(one, behindSince);
+        }
+        await this.subscription.onBatch({ events: taken.flatMap(({ events }) => events), progress, behindSince: this.behindSince(), epochs: { ...this.epochs } });
+        this.lastDelivery = performance.now();
+        for (const { source: one, reached, delivered } of taken) {
+          this.have.set(one, reached);
+          delivered();
+        }
+      }
+    } catch (error) {
+      this.failed(error);
+    } finally {
+      this.delivering = undefined;
+      if (this.ended()) for (const { delivered } of [...taken, ...this.waiting.splice(0)]) delivered();
+    }
+  }
+
+  /** Of all our partitions: no news of one is news as well. */
+  private progress(): Partial<Record<Source, number>> {
+    return Object.fromEntries([...this.reading.keys()].map((one) => [one, this.have.get(one) ?? 0]));
+  }
+
+  /** As much as makes a batch, and no less than one partition's. */
+  private take(): Arrived[] {
+    let count = 0;
+    const rest = this.waiting.findIndex(({ events }) => (count += events.length) > batchSize);
+    return this.waiting.splice(0, rest < 0 ? this.waiting.length : Math.max(rest, 1));
+  }
+
+  private behindSince(): string | null {
+    const waiting = this.waiting.flatMap(({ events }) => events[0]?.event.recordedAt ?? []);
+    return [...this.behind.values(), ...waiting].sort()[0] ?? null;
+  }
+
+  /** Nothing has come for a while, although the broker was asked: that is news as well. */
+  private async beat(): Promise<void> {
+    const now = performance.now();
+    if (this.ended() || this.delivering !== undefined || this.reading.size === 0 || now - this.lastDelivery < heartbeatMs || now - this.lastFetch > 4 * fetchWaitMs) return;
+    this.delivering = (async () => {
+      try {
+        await this.subscription.onBatch({ events: [], progress: this.progress(), behindSince: this.behindSince(), epochs: { ...this.epochs } });
+        this.lastDelivery = performance.now();
+      } catch (error) {
+        this.failed(error);
+      } finally {
+        this.delivering = undefined;
+      }
+    })();
+    await this.delivering;
+    if (this.waiting.length > 0) this.delivering ??= this.deliverWaiting();
+  }
+
+  /** A consumer that neither crashes nor goes on would be waited for in vain: it is measured by what there is to read. */
+  private async watch(): Promise<void> {
+    const still = [...this.reading].filter(([, { since }]) => performance.now() - since > stuckAfterMs);
+    if (this.ended() || this.delivering !== undefined || still.length === 0) return;
+    const admin = this.dependencies.kafka.admin();
+    try {
+      await admin.connect();
+      const committed = await admin.fetchOffsets({ groupId: `${this.dependencies.topicPrefix}${this.subscription.group}`, topics: [...this.topics.keys()] });
+      for (const [topic, context] of this.topics) {
+        const ends = await admin.fetchTopicOffsets(topic);
+        for (const { partition, high } of ends) {
+          const at = this.reading.get(source(context, partition));
+          if (at === undefined || !still.some(([one]) => one === source(context, partition))) continue;
+          const offset = committed.find((one) => one.topic === topic)?.partitions.find((one) => one.partition === partition)?.offset ?? '0';
+          if (BigInt(high) > (at.offset ?? BigInt(Math.max(0, Number(offset)))) && performance.now() - at.since > stuckAfterMs) {
+            this.failed(new Error(`the consumer of ${this.subscription.group} has not moved in ${topic}/${partition} for ${stuckAfterMs / 1_000} s, although there is more to read`));
+          }
+        }
+      }
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
+  /** Asked anew after every wait. */
+  private ended(): boolean {
+    return this.hasEnded;
+  }
+
+  private failed(error: unknown): unknown {
+    this.end(error);
+    return error;
+  }
+}
+
+/** What the log has of a partition between two positions, the second one included. */
+async function readMissing(store: EventStore, from: Source, after: number, upTo: number, partitions: number): Promise<RecordedEvent[]> {
+  const missing: RecordedEvent[] = [];
+  for (let next = after; next < upTo;) {
+    const page = await store.readLog({ after: next, limit: pageSize });
+    missing.push(...page.events.filter((event) => event.position <= upTo && sourceOf(event, partitions) === from));
+    if (page.next === next) break;
+    next = page.next;
+  }
+  return missing;
+}

@@ -1,0 +1,33 @@
+import type { Kafka } from 'kafkajs';
+import { readState, runningServers, settingsOf } from '../../infra/state.js';
+
+const state = await readState();
+const running = await runningServers();
+const settings = state && settingsOf(state);
+
+/** Settings of the real servers, where `npm run infra:up` has them running. */
+export const kafkaSettings = running.kafka ? settings : undefined;
+export const elasticsearchSettings = running.elasticsearch ? settings : undefined;
+
+/** Names that belong to this test run alone. */
+export const runPrefix = `orderfold-test-${process.pid}`;
+
+/** A suite of an adapter whose server does not run is reported as pending, and that is a failure in CI. */
+export function notRun(suite: string): void {
+  describe(suite, () => {
+    it('was not run: npm run infra:up starts its server');
+  });
+}
+
+export async function forgetTopics(kafka: Kafka, prefix: string): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix));
+    if (topics.length > 0) await admin.deleteTopics({ topics });
+    const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(prefix));
+    if (groups.length > 0) await admin.deleteGroups(groups).catch(() => undefined);
+  } finally {
+    await admin.disconnect();
+  }
+}
