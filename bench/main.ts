@@ -4,6 +4,7 @@ import { stopPostgres } from '../test/support/postgres.js';
 import { benchAppend, benchStreamRead } from './append.js';
 import { spread, type Comparison, type Measurement } from './figures.js';
 import { benchHttp } from './http.js';
+import { benchProduction } from './production.js';
 import { benchFold, benchList, benchMemory } from './views.js';
 
 // `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
@@ -11,7 +12,7 @@ import { benchFold, benchList, benchMemory } from './views.js';
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '5' } } });
 const rounds = Number(values.rounds);
 
-const benches: Record<string, () => Promise<Comparison | Measurement>> = {
+const benches: Record<string, () => Promise<Comparison | Measurement | Measurement[]>> = {
   append: () => benchAppend(rounds, 'identity'),
   'append-gapless': () => benchAppend(rounds, 'gapless'),
   'stream-read': () => benchStreamRead(rounds),
@@ -20,9 +21,11 @@ const benches: Record<string, () => Promise<Comparison | Measurement>> = {
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),
+  // Needs `npm run infra:up`.
+  production: () => benchProduction(),
 };
 
-const chosen = positionals.length === 0 ? Object.keys(benches) : positionals;
+const chosen = positionals.length === 0 ? Object.keys(benches).filter((name) => name !== 'production') : positionals;
 const machine = { node: process.version, cpu: cpus()[0]?.model.trim(), cores: cpus().length };
 const figures: (Comparison | Measurement)[] = [];
 if (!values.json) console.log(`Node ${machine.node}, ${machine.cores} cores of ${machine.cpu ?? 'unknown'}, ${rounds} rounds\n`);
@@ -30,9 +33,10 @@ try {
   for (const name of chosen) {
     const bench = benches[name];
     if (bench === undefined) throw new Error(`no such bench: ${name}; there are ${Object.keys(benches).join(', ')}`);
-    const figure = await bench();
-    figures.push(figure);
-    if (!values.json) console.log(inWords(figure));
+    for (const figure of [await bench()].flat()) {
+      figures.push(figure);
+      if (!values.json) console.log(inWords(figure));
+    }
   }
 } finally {
   await stopPostgres();

@@ -1,7 +1,5 @@
-import { uuidIds } from '../src/infrastructure/uuid-ids.js';
-import { eventCodec, upcasters } from '../src/application/event-codec.js';
 import type { EventFeed, Subscription } from '../src/application/ports/event-feed.js';
-import type { EventStores, NewEvent } from '../src/application/ports/event-store.js';
+import type { EventStores } from '../src/application/ports/event-store.js';
 import { orders } from '../src/application/projections/index.js';
 import { runProjector } from '../src/application/projector.js';
 import { LogFeed } from '../src/infrastructure/log/log-feed.js';
@@ -12,38 +10,12 @@ import { openDatabase } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresViewStores } from '../src/infrastructure/postgres/postgres-view-store.js';
 import { freshDatabase } from '../test/support/postgres.js';
+import { codec, fill } from './history.js';
 import { compare, inTurn, type Comparison, type Measurement } from './figures.js';
 
 const partitions = 12;
 const clock = { now: () => new Date() };
 const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
-const codec = eventCodec(upcasters);
-/** How many orders are under way at the same time: an order's four events lie so far apart. */
-const openOrders = 300;
-
-/** Orders that are placed, approved, paid and shipped, side by side. */
-function* history(count: number): Generator<{ stream: string; expectedVersion: number; events: NewEvent<'orders'>[] }> {
-  const start = Date.UTC(2026, 0, 1);
-  for (let step = 0; step < count / 4 + openOrders * 3; step++) {
-    for (let stage = 0; stage < 4; stage++) {
-      const number = step - stage * openOrders;
-      if (number < 0 || number >= count / 4) continue;
-      const ids = { orderId: `o-${number}`, customerId: `c-${number % 997}` };
-      const at = new Date(start + step * 1_000).toISOString();
-      const totalMinor = 4_490 + (number % 50) * 100;
-      const data = [
-        { type: 'OrderPlaced', ...ids, customerName: `Customer ${number % 997}`, currency: 'EUR', lines: [{ sku: `sku-${number % 211}`, name: 'Oak chair, oiled', quantity: 1, unitPriceMinor: totalMinor - 490 }], shippingMinor: 490, subtotalMinor: totalMinor - 490, totalMinor, at },
-        { type: 'OrderApproved', ...ids, at },
-        { type: 'OrderPaid', ...ids, paymentReference: `p-${number}`, totalMinor, at },
-        { type: 'OrderShipped', ...ids, carrier: 'Post', at },
-      ] as const;
-      const event = data[stage];
-      if (event === undefined) continue;
-      yield { stream: `order-o-${number}`, expectedVersion: stage, events: [{ data: event, metadata: { id: uuidIds.next(), correlationId: uuidIds.next(), causationId: null, principal: 'bench', commandId: uuidIds.next() } }] };
-    }
-  }
-}
-
 /** A backlog in the log, folded into the `orders` view on PostgreSQL, from nothing. */
 export async function benchFold(rounds: number, events = 60_000): Promise<Measurement> {
   const database = await freshDatabase();
@@ -114,16 +86,6 @@ export async function benchMemory(events = 1_000_000): Promise<Measurement> {
   globalThis.gc?.();
   const megabytes = (process.memoryUsage().heapUsed - before) / 2 ** 20;
   return { name: `fold ${events.toLocaleString('en')} events into the \`orders\` view in memory (${seconds.toFixed(1)} s, ${Math.round(megabytes)} MiB for ${(events / 4).toLocaleString('en')} documents)`, unit: 'events/s', values: [events / seconds] };
-}
-
-async function fill(log: EventStores['orders'], events: number): Promise<void> {
-  let open: Promise<unknown>[] = [];
-  for (const append of history(events)) {
-    open.push(log.append(append));
-    // An order's stages lie further apart than this.
-    if (open.length === openOrders / 2) { await Promise.all(open); open = []; }
-  }
-  await Promise.all(open);
 }
 
 /** Runs a subscriber until it has had `events` events. */

@@ -3,7 +3,7 @@ import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/
 import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
-import { elasticsearchSettings, forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
@@ -45,8 +45,7 @@ else {
   viewStoreContract('elasticsearch', async () => {
     const client = await connectElasticsearch({ url, username, password, ca, indexPrefix: runPrefix });
     const close = async () => {
-      const names = Object.keys(await client.indices.get({ index: `${runPrefix}-*` }));
-      if (names.length > 0) await client.indices.delete({ index: names });
+      await forgetIndices(client, runPrefix);
       await client.close();
     };
     return { stores: new ElasticsearchViewStores(client, { indexPrefix: runPrefix, refreshEveryMs: 0 }), close };

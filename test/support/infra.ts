@@ -1,3 +1,4 @@
+import type { Client } from '@elastic/elasticsearch';
 import type { Kafka } from 'kafkajs';
 import { readState, runningServers, settingsOf } from '../../infra/state.js';
 
@@ -30,4 +31,9 @@ export async function forgetTopics(kafka: Kafka, prefix: string): Promise<void> 
   } finally {
     await admin.disconnect();
   }
+}
+
+export async function forgetIndices(client: Client, prefix: string): Promise<void> {
+  const names = Object.keys(await client.indices.get({ index: `${prefix}-*` }));
+  if (names.length > 0) await client.indices.delete({ index: names });
 }
