@@ -14,6 +14,8 @@ export interface Request {
   correlationId: string;
   /** The event that a policy reacts to. */
   causationId: string | null;
+  /** Of a command that was accepted before; another one is made otherwise. */
+  commandId?: string;
   /** Business time of the command. */
   at: Date;
   traceparent?: string;
@@ -23,6 +25,8 @@ export interface Request {
   idempotency?: { key: string; digest: string };
   /** Refuse unless the stream is at this version. */
   expectedVersion?: number;
+  /** Asked before each append: whoever has lost the right to do this meanwhile stores nothing. */
+  mayAppend?: () => boolean;
 }
 
 /** What a command led to. */
@@ -150,6 +154,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
     aggregate: Aggregate<C, Command, State>, store: EventStore<C>, id: string, stream: string, request: Request,
     loaded: Loaded<State>, events: readonly EventsOf[C][],
   ): Promise<CommandOutcome | 'conflict'> {
+    if (request.mayAppend?.() === false) throw new Rejection('stream.conflict', { id });
     const { context, decider } = aggregate;
     const state = events.reduce((folded, event) => decider.evolve(folded, event), loaded.state);
     const version = loaded.version + events.length;
@@ -190,7 +195,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
     stream: string, request: Request, expectedVersion: number, events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
   ): AppendRequest<C> {
     const { principal, correlationId, causationId, traceparent } = request;
-    const commandId = ids.next();
+    const { commandId = ids.next() } = request;
     const metadata = () => ({ id: ids.next(), correlationId, causationId, principal, commandId, ...(traceparent !== undefined && { traceparent }) });
     return { stream, expectedVersion, events: events.map((data) => ({ data, metadata: metadata() })), ...rest };
   }
@@ -232,6 +237,11 @@ function heldKeys(before: readonly UniqueKey[], after: readonly UniqueKey[]) {
 
 function replay(context: Context, stored: StoredResult, request: Request): CommandOutcome {
   if (stored.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
+  return outcomeOf(context, stored);
+}
+
+/** What an earlier request led to. */
+export function outcomeOf(context: Context, stored: StoredResult): CommandOutcome {
   const { partition, body } = JSON.parse(stored.response) as { partition: number; body: string };
   const { id, version, position } = JSON.parse(body) as { id: string; version: number; position: number };
   return { body, id, context, version, position, partition, replayed: true };

@@ -8,8 +8,8 @@ import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.j
 import type { KafkaConfig } from './kafka/kafka-client.js';
 import { OperatorError } from './operator-error.js';
 
-/** What a process does: answer HTTP, take the logs to their topics, fold views, react to events. */
-export const roleNames = ['api', 'relay', 'projector', 'policies'] as const;
+/** What a process does: answer HTTP, take the logs to their topics, fold views, react to events, do the commands that were accepted for later. */
+export const roleNames = ['api', 'relay', 'projector', 'policies', 'worker'] as const;
 export type Role = (typeof roleNames)[number];
 
 export type AuthConfig =
@@ -42,6 +42,8 @@ export interface Config {
   /** An order that waits longer for its credit decision is reported. */
   sagaTimeoutSeconds: number;
   idempotencyRetentionHours: number;
+  /** Commands of a context that wait to be done; more are refused. */
+  commandQueueLimit: number;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 }
 
@@ -50,7 +52,7 @@ export const settings = {
   PROFILE: { schema: Joi.string().valid(...Object.keys(profiles)).default('embedded'), about: 'which adapters: `memory`, `embedded` or `production`' },
   FEED: { schema: Joi.string().valid(...feedNames), about: 'how events get to the views: `log` or `kafka`; default as the profile says' },
   VIEWS: { schema: Joi.string().valid(...viewStoreNames), about: 'where views live: `memory`, `postgres` or `elasticsearch`; default as the profile says' },
-  ROLES: { schema: someOf(roleNames), about: 'what this process does, joined by commas: `api`, `relay`, `projector`, `policies`; default all' },
+  ROLES: { schema: someOf(roleNames), about: 'what this process does, joined by commas: `api`, `relay`, `projector`, `policies`, `worker`; default all' },
   CONTEXTS: { schema: someOf(contexts), about: 'whose commands, views and policies it does that for: `customers`, `orders`; default both' },
   HOST: { schema: Joi.string().default('127.0.0.1'), about: 'address to listen on' },
   PORT: { schema: Joi.number().integer().min(0).max(65_535).default(3000), about: 'port to listen on; 0 takes a free one' },
@@ -73,6 +75,7 @@ export const settings = {
   CURSOR_SECRET: { schema: Joi.string().min(32), about: 'signs paging cursors, 32 characters or more; default: made once, kept under `DATA_DIR`' },
   SAGA_TIMEOUT_SECONDS: { schema: Joi.number().integer().min(1).default(60), about: 'report orders that wait longer for their credit decision' },
   IDEMPOTENCY_RETENTION_HOURS: { schema: Joi.number().integer().min(24).default(168), about: 'how long results are kept for repeated requests' },
+  COMMAND_QUEUE_LIMIT: { schema: Joi.number().integer().min(1).max(1_000_000).default(10_000), about: 'how many commands of a context may wait to be done (`Prefer: respond-async`)' },
   LOG_LEVEL: { schema: Joi.string().valid('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'), about: 'how much is logged, as JSON on standard error' },
 } satisfies Record<string, { schema: Joi.Schema; about: string }>;
 
@@ -106,6 +109,7 @@ interface Values {
   CURSOR_SECRET?: string;
   SAGA_TIMEOUT_SECONDS: number;
   IDEMPOTENCY_RETENTION_HOURS: number;
+  COMMAND_QUEUE_LIMIT: number;
   LOG_LEVEL: Config['logLevel'];
 }
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -152,6 +156,7 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     ...(value.CURSOR_SECRET !== undefined && { cursorSecret: value.CURSOR_SECRET }),
     sagaTimeoutSeconds: value.SAGA_TIMEOUT_SECONDS,
     idempotencyRetentionHours: value.IDEMPOTENCY_RETENTION_HOURS,
+    commandQueueLimit: value.COMMAND_QUEUE_LIMIT,
     logLevel: value.LOG_LEVEL,
   };
 }

@@ -42,7 +42,9 @@ describe('access', () => {
       it(`${route.method.toUpperCase()} ${route.path} is for everybody`, async () => { expect(await status(route, {})).to.not.be.oneOf([401, 403]); });
       continue;
     }
-    it(`${route.method.toUpperCase()} ${route.path} is for ${needed.join(' and ')} only`, async () => {
+    const every: readonly string[] = 'anyOf' in needed ? [] : needed;
+    const any: readonly string[] = 'anyOf' in needed ? needed.anyOf : [];
+    it(`${route.method.toUpperCase()} ${route.path} is for ${any.join(' or ')}${every.join(' and ')} only`, async () => {
       for (const headers of [
         {}, { authorization: 'Basic YTpi' }, { authorization: 'Bearer nonsense' }, bearer('a.b.c'),
         bearer(await issuer.sign({ scope: all }, { expires: '-1s' })), bearer(await issuer.sign({ scope: all }, { audience: 'another' })),
@@ -51,11 +53,12 @@ describe('access', () => {
         bearer(await issuer.sign({ scope: all, customerId: 7 })),
       ]) expect(await status(route, headers), JSON.stringify(headers)).to.equal(401);
       expect(await status(route, bearer(await issuer.sign({})))).to.equal(403);
-      for (const scope of needed) {
+      for (const scope of every) {
         const others = scopes.filter((one) => one !== scope).join(' ');
         expect(await status(route, bearer(await issuer.sign({ scope: others }))), `without ${scope}`).to.equal(403);
       }
-      expect(await status(route, bearer(await issuer.sign({ scope: needed.join(' ') })))).to.not.be.oneOf([401, 403]);
+      if (any.length > 0) expect(await status(route, bearer(await issuer.sign({ scope: scopes.filter((one) => !any.includes(one)).join(' ') })))).to.equal(403);
+      for (const scope of any.length > 0 ? any : [every.join(' ')]) expect(await status(route, bearer(await issuer.sign({ scope }))), scope).to.not.be.oneOf([401, 403]);
     });
   }
 

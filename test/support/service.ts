@@ -4,7 +4,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
-import { readConfig, roleNames, type Setting } from '../../src/infrastructure/config.js';
+import { readConfig, type Setting } from '../../src/infrastructure/config.js';
 import type { Clock } from '../../src/application/ports/clock.js';
 import { createServer } from '../../src/interfaces/http/server.js';
 import { temporaryDirectory } from './postgres.js';
@@ -29,7 +29,7 @@ export interface TestService extends Service {
 export async function startService(environment: Partial<Record<Setting, string>> = {}, clock?: Clock): Promise<TestService> {
   const service = await compose(readConfig({ PROFILE: 'memory', PORT: '0', LOG_LEVEL: 'silent', ...environment }), clock && { clock });
   const stop = new AbortController();
-  const running = service.run(roleNames, stop.signal);
+  const running = service.run(service.config.roles, stop.signal);
   const server = createServer(service.app);
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -70,8 +70,8 @@ export async function tokenIssuer() {
   const settings = { AUTH: 'jwt', JWT_JWKS: jwks, JWT_ISSUER: 'https://issuer.test/', JWT_AUDIENCE: 'orderfold' };
   return {
     settings,
-    sign: (claims: Record<string, unknown>, { audience = 'orderfold', issuer = settings.JWT_ISSUER, expires = '5m', foreign = false } = {}) =>
-      new SignJWT(claims).setProtectedHeader({ alg: 'ES256' }).setSubject('somebody').setAudience(audience).setIssuer(issuer).setExpirationTime(expires).sign(foreign ? stranger.privateKey : privateKey),
+    sign: (claims: Record<string, unknown>, { audience = 'orderfold', issuer = settings.JWT_ISSUER, expires = '5m', foreign = false, subject = 'somebody' } = {}) =>
+      new SignJWT(claims).setProtectedHeader({ alg: 'ES256' }).setSubject(subject).setAudience(audience).setIssuer(issuer).setExpirationTime(expires).sign(foreign ? stranger.privateKey : privateKey),
     end: () => rm(directory, { recursive: true }),
   };
 }

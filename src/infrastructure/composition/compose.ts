@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Express } from 'express';
 import { Container } from 'inversify';
+import { runCommandWorker } from '../../application/command-worker.js';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import { createCustomerQueries } from '../../application/customers/customer-queries.js';
-import { createOrderCommands, type OrderCommands } from '../../application/orders/order-commands.js';
+import { createOrderCommands, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
 import { createOrderQueries } from '../../application/orders/order-queries.js';
 import type { CommandOutcome, Request } from '../../application/execute.js';
 import { createPartitionHeads, type PartitionHeads } from '../../application/partition-heads.js';
@@ -13,6 +14,7 @@ import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../application/p
 import type { Policy } from '../../application/policies/policy.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { Source } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Leadership } from '../../application/ports/leadership.js';
@@ -24,6 +26,7 @@ import { runProjector } from '../../application/projector.js';
 import { runRelay, type RelayState } from '../../application/relay.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
+import type { CustomerCommand } from '../../domain/customers/customer.js';
 import type { Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
@@ -50,9 +53,10 @@ export interface Service {
   viewStates: () => Promise<ViewState[]>;
   customerCommands?: CustomerCommands;
   orderCommands?: OrderCommands;
+  commandQueues: Partial<CommandQueues>;
   traces: Traces;
   logger: Logger;
-  /** Runs the relays, projectors and policies among `roles` until `stop`. Beside other processes that run them it stands by, or takes its share. */
+  /** Runs the relays, projectors, policies and command workers among `roles` until `stop`. Beside other processes that run them it stands by, or takes its share. */
   run(roles: readonly Role[], stop: AbortSignal): Promise<void>;
   /** Resolves when the policies have reacted to all that was stored before the call; rejects after `timeoutMs`. */
   settled(timeoutMs: number): Promise<void>;
@@ -101,6 +105,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const execute = await container.getAsync(Token.execute);
   const customerCommands = stores.customers && createCustomerCommands(execute);
   const orderCommands = stores.orders && views.orderCustomers && createOrderCommands(execute, views.orderCustomers);
+  const commandQueues = await container.getAsync(Token.commandQueues);
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
   const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
@@ -118,6 +123,14 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     ...(checkpoints.customers === undefined || customerCommands === undefined ? [] : [policyWorker(holdOrReleaseCredit, checkpoints.customers, customerCommands)]),
     ...(checkpoints.orders === undefined || orderCommands === undefined ? [] : [policyWorker(decideOrder, checkpoints.orders, orderCommands)]),
   ];
+  if (commandQueues.customers && stores.customers && customerCommands) {
+    const parts = { queue: commandQueues.customers, store: stores.customers, clock, logger };
+    workers.push(commandWorker('customers', (stop) => runCommandWorker({ ...parts, handle: (command, request) => customerCommands(command as CustomerCommand, request) }, stop)));
+  }
+  if (commandQueues.orders && stores.orders && orderCommands) {
+    const parts = { queue: commandQueues.orders, store: stores.orders, clock, logger };
+    workers.push(commandWorker('orders', (stop) => runCommandWorker({ ...parts, handle: (command, request, seen) => orderCommands(command as OrderCommandRequest, request, seen) }, stop)));
+  }
   if (config.adapters.feed === 'kafka') {
     const publisher = await container.getAsync(Token.publisher);
     const signal = await container.getAsync(Token.signal);
@@ -135,6 +148,10 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   function policyWorker<From extends Context, Command>(policy: Policy<From, Command>, own: CheckpointStore, handle: (command: Command, request: Request) => Promise<CommandOutcome>): Worker {
     return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger }, stop) };
+  }
+
+  function commandWorker(context: Context, work: Worker['work']): Worker {
+    return { name: `worker ${context}`, role: 'worker', context, shared: true, work };
   }
 
   const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
@@ -156,9 +173,10 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   }
 
   const app = createApp({
-    ...(stores.customers && views.customers && views.customerHistory && customerCommands
-      && { customers: { commands: customerCommands, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
-    ...(stores.orders && views.orders && orderCommands && { orders: { commands: orderCommands, queries: createOrderQueries({ store: stores.orders, view: views.orders, clock }) } }),
+    ...(stores.customers && views.customers && views.customerHistory && customerCommands && commandQueues.customers
+      && { customers: { commands: customerCommands, queue: commandQueues.customers, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
+    ...(stores.orders && views.orders && orderCommands && commandQueues.orders
+      && { orders: { commands: orderCommands, queue: commandQueues.orders, queries: createOrderQueries({ store: stores.orders, view: views.orders, clock }) } }),
     traces,
     components,
     viewStates,
@@ -173,7 +191,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   });
 
   return {
-    config, app, stores, views, viewStates, traces, logger,
+    config, app, stores, views, viewStates, commandQueues, traces, logger,
     ...(customerCommands && { customerCommands }),
     ...(orderCommands && { orderCommands }),
     async run(roles, stop) {

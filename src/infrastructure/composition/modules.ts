@@ -17,6 +17,7 @@ import { KafkaFeed } from '../kafka/kafka-feed.js';
 import type { Lifecycle } from '../lifecycle.js';
 import { LogFeed } from '../log/log-feed.js';
 import { MemoryCheckpointStore } from '../memory/memory-checkpoint-store.js';
+import { MemoryCommandQueue } from '../memory/memory-command-queue.js';
 import { MemoryEventStore } from '../memory/memory-event-store.js';
 import { MemoryLeadership } from '../memory/memory-leadership.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
@@ -26,6 +27,7 @@ import { openDatabase, type Database, type Schema } from '../postgres/database.j
 import { openEmbeddedPostgres } from '../postgres/embedded-postgres.js';
 import { migrate } from '../postgres/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/postgres-checkpoint-store.js';
+import { PostgresCommandQueue } from '../postgres/postgres-command-queue.js';
 import { PostgresEventStore } from '../postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../postgres/postgres-log-signal.js';
@@ -46,6 +48,7 @@ const memoryLog = new ContainerModule(({ bind }) => {
     [Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemorySnapshotStore()), [Token.config]);
   bind(Token.checkpoints).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemoryCheckpointStore()), [Token.config]);
+  bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) => perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
   bind(Token.leadership).toResolvedValue(({ contexts }: Config) => {
     const leadership = new MemoryLeadership();
     return perContext(contexts, () => leadership);
@@ -95,6 +98,8 @@ const postgresLog = new ContainerModule(({ bind }) => {
     perContext(contexts, (context) => new PostgresSnapshotStore(databaseOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresCheckpointStore(databaseOf(databases, context))), [Token.databases, Token.config]);
+  bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
+    perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
   bind(Token.leadership).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresLeadership(databaseOf(databases, context))), [Token.databases, Token.config]);
 });

@@ -4,6 +4,7 @@ import type { Kafka } from 'kafkajs';
 import type { Execute } from '../../application/execute.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { EventFeed } from '../../application/ports/event-feed.js';
 import type { EventPublisher } from '../../application/ports/event-publisher.js';
 import type { EventStores } from '../../application/ports/event-store.js';
@@ -34,6 +35,7 @@ export const Token = {
   stores: token<Partial<EventStores>>('EventStores'),
   snapshots: token<Partial<Record<Context, SnapshotStore>>>('SnapshotStores'),
   checkpoints: token<Partial<Record<Context, CheckpointStore>>>('CheckpointStores'),
+  commandQueues: token<Partial<CommandQueues>>('CommandQueues'),
   leadership: token<Partial<Record<Context, Leadership>>>('Leadership'),
   feed: token<EventFeed>('EventFeed'),
   viewStores: token<ViewStores>('ViewStores'),

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import { packageRoot } from '../../infrastructure/package-root.js';
 import { registerBench } from './bench.js';
+import { registerCommands } from './commands.js';
 import { registerDoctor } from './doctor.js';
 import { registerEvents } from './events.js';
 import { registerImport } from './import.js';
@@ -19,7 +20,7 @@ const program = new Command('orderfold')
   .version(version)
   .showHelpAfterError();
 
-for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerViews, registerDoctor, registerBench]) register(program);
+for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerViews, registerCommands, registerDoctor, registerBench]) register(program);
 
 try {
   await program.parseAsync();

@@ -46,7 +46,11 @@ export function createAuthenticator({ keys, issuer, audience }: { keys: JWTVerif
 }
 
 /** @throws Rejection `access.forbidden` */
-export function authorize(principal: Principal, needed: readonly Scope[]): void {
+export function authorize(principal: Principal, needed: readonly Scope[] | { anyOf: readonly Scope[] }): void {
+  if ('anyOf' in needed) {
+    if (!needed.anyOf.some((scope) => principal.scopes.has(scope))) throw new Rejection('access.forbidden', { anyScope: needed.anyOf.join(' ') });
+    return;
+  }
   const missing = needed.filter((scope) => !principal.scopes.has(scope));
   if (missing.length > 0) throw new Rejection('access.forbidden', { scope: missing.join(' ') });
 }

@@ -8,6 +8,7 @@ import type { CustomerQueries } from '../../application/customers/customer-queri
 import type { OrderCommands } from '../../application/orders/order-commands.js';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Logger } from '../../application/ports/logger.js';
 import type { RelayState } from '../../application/relay.js';
@@ -17,6 +18,7 @@ import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
 import { authorize, nobody, type Authenticate } from './access.js';
 import { createCursors } from './cursor.js';
+import { commandRoutes } from './commands.routes.js';
 import { customerRoutes } from './customers.routes.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from './openapi.js';
@@ -29,8 +31,8 @@ import { parseStrictJson } from './strict-json.js';
 
 export interface HttpDependencies {
   /** The contexts that this process serves. */
-  customers?: { commands: CustomerCommands; queries: CustomerQueries };
-  orders?: { commands: OrderCommands; queries: OrderQueries };
+  customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
+  orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
   traces: Traces;
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
@@ -57,10 +59,12 @@ const headersOfAll = Object.entries({
 /** Every route there is: registered, documented and tested from this list. */
 export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Route[] {
   const { customers, orders } = dependencies;
-  const shared = { ...dependencies, cursors: createCursors(dependencies.cursorSecret), metrics };
+  const queues = { ...(customers && { customers: customers.queue }), ...(orders && { orders: orders.queue }) };
+  const shared = { ...dependencies, queues, cursors: createCursors(dependencies.cursorSecret), metrics };
   return [
     ...(orders === undefined ? [] : orderRoutes({ ...shared, ...orders })),
     ...(customers === undefined ? [] : customerRoutes({ ...shared, ...customers })),
+    ...commandRoutes(shared),
     ...operatingRoutes({ ...shared, ...(orders !== undefined && { orderQueries: orders.queries }) }),
   ];
 }
@@ -96,7 +100,7 @@ export function createApp(dependencies: HttpDependencies): Express {
 /** Denied unless declared: a route that forgot its scope stops the service from starting. */
 export function assertScopes(routes: readonly (Pick<Route, 'method' | 'path'> & { scopes?: Route['scopes'] })[]): void {
   for (const { method, path, scopes = [] } of routes) {
-    if (scopes !== 'public' && scopes.length === 0) throw new Error(`${method} ${path} does not declare its scope`);
+    if (scopes !== 'public' && ('anyOf' in scopes ? scopes.anyOf : scopes).length === 0) throw new Error(`${method} ${path} does not declare its scope`);
   }
 }
 
@@ -111,7 +115,7 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
       call = await callOf(route, request, response, dependencies);
       const reply = await route.handle(call);
       send(response, reply);
-      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] === undefined ? 'done' : 'replayed');
+      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] !== undefined ? 'replayed' : reply.status === 202 ? 'accepted' : 'done');
     } catch (error) {
       refuse(request, response, error, dependencies);
       if (isCommand) {

@@ -1,21 +1,24 @@
 import Joi from 'joi';
-import type { CustomerCommands } from '../../application/customers/customer-commands.js';
+import { customers as aggregate, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import type { CustomerFilter, CustomerQueries } from '../../application/customers/customer-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { commandFields, identifier } from '../command-schemas.js';
+import { acceptedAnswer, answerCommand } from './answer-command.js';
 import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from './call.js';
 import type { Cursors } from './cursor.js';
 import { atVersion, customerList, eventPage } from './query-schemas.js';
-import { commandReply, freshness, pageReply } from './replies.js';
-import { requestOf, seenBy } from './request-headers.js';
+import { freshness, pageReply } from './replies.js';
+import { seenBy } from './request-headers.js';
 import type { Route } from './route.js';
 import { customer, customerHistory, historyPage, pageOf } from './schemas.js';
 
 interface Dependencies {
   commands: CustomerCommands;
   queries: CustomerQueries;
+  queue: CommandInbox;
   cursors: Cursors;
   clock: Clock;
   ids: Ids;
@@ -23,27 +26,26 @@ interface Dependencies {
 
 type Change = Exclude<CustomerCommand['type'], 'RegisterCustomer' | 'ReserveCredit' | 'ReleaseCredit'>;
 
-export function customerRoutes({ commands, queries, cursors, clock, ids }: Dependencies): Route[] {
+export function customerRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
+  const doing = { commands, queue, clock, ids };
   const params = Joi.object({ customerId: identifier.required() });
 
   const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => ({
     method, path: `/customers/:customerId${path}`, scopes: ['commands:customers'], name: type, summary,
-    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match'], answer: commandAnswer(200),
-    async handle(call) {
+    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+    handle(call) {
       const { customerId = '' } = call.params;
-      const outcome = await commands({ ...call.body, type, customerId } as CustomerCommand, requestOf(call, clock.now()));
-      return commandReply(outcome, 200, `/customers/${customerId}`);
+      return answerCommand(call, { aggregate, id: customerId, command: { ...call.body, type, customerId } as CustomerCommand, status: 200 }, doing);
     },
   });
 
   return [
     {
       method: 'post', path: '/customers', scopes: ['commands:customers'], name: 'RegisterCustomer', summary: 'Register a customer',
-      body: Joi.object(commandFields.RegisterCustomer), headers: ['Idempotency-Key', 'If-Match'], answer: commandAnswer(201),
-      async handle(call) {
+      body: Joi.object(commandFields.RegisterCustomer), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(201), otherAnswers: [acceptedAnswer],
+      handle(call) {
         const { customerId = ids.next() } = call.body as { customerId?: string };
-        const outcome = await commands({ ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand, requestOf(call, clock.now()));
-        return commandReply(outcome, 201, `/customers/${outcome.id}`);
+        return answerCommand(call, { aggregate, id: customerId, command: { ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand, status: 201 }, doing);
       },
     },
     change('patch', '', 'ChangeCustomerDetails', 'Change a customer\'s details: an absent field stays, null removes it'),

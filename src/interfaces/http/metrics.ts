@@ -8,7 +8,7 @@ export interface Metrics {
   answered(method: string, path: string, status: number, seconds: number): void;
   /** One command: `done`, `replayed`, or the code it was refused with. */
   command(type: string, outcome: string): void;
-  render(now: { views: readonly (ViewState & { lagMs: number | undefined })[]; relays: readonly (RelayState & { lagMs: number })[]; waitingOrders: number | undefined }): Promise<string>;
+  render(now: { views: readonly (ViewState & { lagMs: number | undefined })[]; relays: readonly (RelayState & { lagMs: number })[]; waitingOrders: number | undefined; queuedCommands: ReadonlyMap<string, number> }): Promise<string>;
 }
 
 export function createMetrics(): Metrics {
@@ -24,12 +24,14 @@ export function createMetrics(): Metrics {
   const lag = new Gauge({ name: 'orderfold_view_lag_seconds', help: 'Age of the oldest event that a view has not applied.', labelNames: ['view'], registers });
   const published = new Gauge({ name: 'orderfold_relay_position', help: 'Position of the last event that is published, per partition of a context.', labelNames: ['source'], registers });
   const relayLag = new Gauge({ name: 'orderfold_relay_lag_seconds', help: 'Age of the oldest event that is not published.', labelNames: ['context'], registers });
+  const queued = new Gauge({ name: 'orderfold_commands_queued', help: 'Commands that were accepted for later and are not finished.', labelNames: ['context'], registers });
   const waiting = new Gauge({ name: 'orderfold_orders_waiting_for_credit', help: 'Orders that have waited for their credit decision longer than SAGA_TIMEOUT_SECONDS.', registers });
   return {
     contentType: registry.contentType,
     answered: (method, path, status, seconds) => { requests.observe({ method, path, status }, seconds); },
     command: (type, outcome) => { commands.inc({ type, outcome }); },
-    render({ views, relays, waitingOrders }) {
+    render({ views, relays, waitingOrders, queuedCommands }) {
+      for (const [context, depth] of queuedCommands) queued.set({ context }, depth);
       for (const { context, published: positionsOf, lagMs } of relays) {
         for (const [source, position] of Object.entries(positionsOf)) published.set({ source }, position ?? 0);
         relayLag.set({ context }, lagMs / 1_000);

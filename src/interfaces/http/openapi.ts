@@ -1,12 +1,14 @@
 import type Joi from 'joi';
 import { scopes } from './access.js';
-import { requestHeaders, type Route } from './route.js';
+import { requestHeaders, type Answer, type Route } from './route.js';
 import { problem } from './schemas.js';
 
 const answerHeaders: Record<string, string> = {
   ETag: 'The version, quoted.',
   Location: 'Where it is.',
   'Consistency-Token': 'Send it with a query, and the answer will not be older than this command.',
+  'Preference-Applied': '`respond-async`.',
+  'Retry-After': 'Seconds until it is worth asking again.',
   'Idempotency-Replayed': '`true` when this is the answer of an earlier request under the same key.',
   'View-Position': 'How far the view has got, per context: `orders=1234`.',
   'View-Lag-Ms': 'Age of the oldest event that the view has not applied, in milliseconds.',
@@ -15,6 +17,7 @@ const answerHeaders: Record<string, string> = {
 const tags: Record<string, string> = {
   orders: 'Orders: what can be done with them, and what can be asked about them.',
   customers: 'Customers, their credit and their history.',
+  commands: 'Commands that were accepted for later, and what became of them.',
   traces: 'What one request caused.',
   health: 'Whether the service runs, and can serve.',
   metrics: 'Numbers for Prometheus.',
@@ -45,13 +48,13 @@ export function openApiOf(routes: readonly Route[], version: string): object {
   };
 }
 
-function operationOf({ name, summary, scopes: needed, params, query, body, headers = [], answer, path }: Route): object {
+function operationOf({ name, summary, scopes: needed, params, query, body, headers = [], answer, otherAnswers = [], path }: Route): object {
   return {
     operationId: name,
     summary,
     tags: [tagOf({ path })],
     security: needed === 'public' ? [] : [{ token: [] }],
-    ...(needed !== 'public' && { description: `Needs the scope ${needed.map((scope) => `\`${scope}\``).join(' and ')}.` }),
+    ...(needed !== 'public' && { description: `Needs the scope ${'anyOf' in needed ? needed.anyOf.map(quoted).join(' or ') : needed.map(quoted).join(' and ')}.` }),
     parameters: [
       ...parametersOf(params, 'path'),
       ...parametersOf(query, 'query'),
@@ -59,15 +62,23 @@ function operationOf({ name, summary, scopes: needed, params, query, body, heade
     ],
     ...(body !== undefined && { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(body) } } } }),
     responses: {
-      [answer.status]: {
-        description: answer.description,
-        ...(answer.headers !== undefined && { headers: Object.fromEntries(answer.headers.map((header) => [header, { description: answerHeaders[header], schema: { type: 'string' } }])) }),
-        ...(answer.schema !== undefined && { content: { [answer.schema.type === 'string' ? 'text/plain' : 'application/json']: { schema: schemaOf(answer.schema) } } }),
-      },
+      ...Object.fromEntries([answer, ...otherAnswers].map((one) => [one.status, responseOf(one)])),
       '4XX': { $ref: '#/components/responses/problem' },
       '5XX': { $ref: '#/components/responses/problem' },
     },
   };
+}
+
+function responseOf({ description, headers, schema }: Answer): object {
+  return {
+    description,
+    ...(headers !== undefined && { headers: Object.fromEntries(headers.map((header) => [header, { description: answerHeaders[header], schema: { type: 'string' } }])) }),
+    ...(schema !== undefined && { content: { [schema.type === 'string' ? 'text/plain' : 'application/json']: { schema: schemaOf(schema) } } }),
+  };
+}
+
+function quoted(scope: string): string {
+  return `\`${scope}\``;
 }
 
 function tagOf({ path }: { path: string }): string {

@@ -1,6 +1,7 @@
 import Joi from 'joi';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { RelayState } from '../../application/relay.js';
 import type { TraceNode, Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
@@ -19,13 +20,14 @@ interface Dependencies {
   relays: () => readonly RelayState[];
   /** Only where orders are served. */
   orderQueries?: OrderQueries;
+  queues: Readonly<Partial<Record<string, CommandInbox>>>;
   traces: Traces;
   metrics: Metrics;
   clock: Clock;
   sagaTimeoutSeconds: number;
 }
 
-export function operatingRoutes({ components, viewStates, relays, orderQueries, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
+export function operatingRoutes({ components, viewStates, relays, orderQueries, queues, traces, metrics, clock, sagaTimeoutSeconds }: Dependencies): Route[] {
   const json = Joi.object().unknown();
   const viewBody = ({ name, revision, progress, error }: ViewState) => ({
     name, revision, positions: progress?.applied ?? {}, lagMs: progress === undefined ? null : lagMs(progress, clock.now()), checkedAt: progress?.checkedAt ?? null,
@@ -56,8 +58,9 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
     {
       method: 'get', path: '/metrics', scopes: ['ops'], name: 'GetMetrics', summary: 'Metrics in the format of Prometheus', answer: { status: 200, description: 'Metrics', schema: Joi.string() },
       async handle() {
-        const [views, orders] = await Promise.all([viewStates(), waiting().catch(() => undefined)]);
-        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().map((relay) => ({ ...relay, lagMs: relayLagMs(relay) })), waitingOrders: orders?.count }) };
+        const depths = Object.entries(queues).map(async ([context, queue]) => [context, await queue?.depth() ?? 0] as const);
+        const [views, orders, queued] = await Promise.all([viewStates(), waiting().catch(() => undefined), Promise.all(depths).catch(() => [])]);
+        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().map((relay) => ({ ...relay, lagMs: relayLagMs(relay) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
       },
     },
     {

@@ -1,46 +1,48 @@
 import Joi from 'joi';
-import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
+import { orders as aggregate, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
 import type { OrderFilter, OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import { commandFields, identifier } from '../command-schemas.js';
+import { acceptedAnswer, answerCommand } from './answer-command.js';
 import type { Cursors } from './cursor.js';
 import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from './call.js';
 import { atVersion, eventPage, orderFacets, orderList } from './query-schemas.js';
-import { commandReply, pageReply } from './replies.js';
-import { requestOf, seenBy } from './request-headers.js';
+import { pageReply } from './replies.js';
+import { seenBy } from './request-headers.js';
 import type { Call, Route } from './route.js';
 import { historyPage, order, pageOf } from './schemas.js';
 
 interface Dependencies {
   commands: OrderCommands;
   queries: OrderQueries;
+  queue: CommandInbox;
   cursors: Cursors;
   clock: Clock;
   ids: Ids;
 }
 
-export function orderRoutes({ commands, queries, cursors, clock, ids }: Dependencies): Route[] {
+export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
+  const doing = { commands, queue, clock, ids };
   const params = Joi.object({ orderId: identifier.required() });
 
   const onOrder = (action: 'pay' | 'ship' | 'deliver' | 'cancel', type: 'PayOrder' | 'ShipOrder' | 'DeliverOrder' | 'CancelOrder', summary: string): Route => ({
     method: 'post', path: `/orders/:orderId/${action}`, scopes: ['commands:orders'], name: type, summary,
-    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match'], answer: commandAnswer(200),
-    async handle(call) {
+    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+    handle(call) {
       const { orderId = '' } = call.params;
-      const outcome = await commands({ ...call.body, type, orderId } as OrderCommandRequest, requestOf(call, clock.now()));
-      return commandReply(outcome, 200, `/orders/${orderId}`);
+      return answerCommand(call, { aggregate, id: orderId, command: { ...call.body, type, orderId } as OrderCommandRequest, status: 200 }, doing);
     },
   });
 
   return [
     {
       method: 'post', path: '/orders', scopes: ['commands:orders'], name: 'PlaceOrder', summary: 'Place an order',
-      body: Joi.object(commandFields.PlaceOrder), headers: ['Idempotency-Key', 'If-Match', 'Consistency-Token', 'Prefer'], answer: commandAnswer(201),
-      async handle(call) {
+      body: Joi.object(commandFields.PlaceOrder), headers: ['Idempotency-Key', 'If-Match', 'Consistency-Token', 'Prefer', 'Command-Deadline'], answer: commandAnswer(201), otherAnswers: [acceptedAnswer],
+      handle(call) {
         const { orderId = ids.next() } = call.body as { orderId?: string };
-        const outcome = await commands({ ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest, requestOf(call, clock.now()), seenBy(call.headers));
-        return commandReply(outcome, 201, `/orders/${outcome.id}`);
+        return answerCommand(call, { aggregate, id: orderId, command: { ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest, status: 201, seen: seenBy(call.headers) }, doing);
       },
     },
     onOrder('pay', 'PayOrder', 'Note the payment of an approved order'),

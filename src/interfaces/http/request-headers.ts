@@ -16,6 +16,23 @@ export function seenBy(headers: IncomingHttpHeaders): Seen | undefined {
   return { tokens: parseTokens(token), waitMs: Math.min(Number(seconds ?? defaultWaitSeconds), longestWaitSeconds) * 1_000 };
 }
 
+/** Whether the caller would rather not wait for what a command leads to: `Prefer: respond-async`. */
+export function prefersAsync({ prefer }: IncomingHttpHeaders): boolean {
+  return /(?:^|[,;\s])respond-async(?:$|[,;\s])/i.test(String(prefer ?? ''));
+}
+
+const isoInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
+const httpDate = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;
+
+/** `Command-Deadline`. @throws Rejection `input.invalid` */
+export function deadlineOf({ 'command-deadline': text }: IncomingHttpHeaders, now: Date): Date | undefined {
+  if (text === undefined) return undefined;
+  const deadline = typeof text === 'string' && (isoInstant.test(text) || httpDate.test(text)) ? new Date(text) : new Date(Number.NaN);
+  if (Number.isNaN(deadline.getTime())) throw invalid('Command-Deadline', 'must be an instant, such as 2026-01-31T12:00:00Z or Sat, 31 Jan 2026 12:00:00 GMT');
+  if (deadline <= now) throw invalid('Command-Deadline', 'is past');
+  return deadline;
+}
+
 /** The conditions of a command. @throws Rejection `input.invalid` */
 export function requestOf(call: Call, now: Date): Request {
   const { headers, principal, correlationId, traceparent } = call;

@@ -1,4 +1,5 @@
 import Joi from 'joi';
+import { commandStatuses } from '../../application/ports/command-queue.js';
 import { currency, identifier } from '../command-schemas.js';
 
 // What answers look like, for the OpenAPI document.
@@ -14,6 +15,15 @@ export const commandResult = Joi.object({
   version: Joi.number().integer().required().description('of what was changed, afterwards'),
   position: Joi.number().integer().required().description('in the context\'s log, of its last event'),
   events: Joi.array().items(Joi.string()).required().description('what happened; empty when it was so already'),
+});
+
+export const acceptedCommand = Joi.object({ commandId: identifier.required(), status: Joi.string().valid('accepted').required() });
+
+export const commandStatus = Joi.object({
+  commandId: identifier.required(), type: Joi.string().required(), status: Joi.string().valid(...commandStatuses).required(), correlationId: Joi.string().required(),
+  acceptedAt: instant.required(), deadline: instant, startedAt: instant, finishedAt: instant,
+  result: commandResult.description('when it succeeded: what it led to'), etag: Joi.string(), location: Joi.string(), consistencyToken: Joi.string(),
+  problem: Joi.object().unknown().description('when it was refused, or failed: why (RFC 9457)'),
 });
 
 export const order = Joi.object({

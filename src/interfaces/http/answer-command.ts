@@ -1,0 +1,55 @@
+import type { Aggregate } from '../../application/aggregate.js';
+import type { Seen } from '../../application/caller.js';
+import type { CommandOutcome, Request } from '../../application/execute.js';
+import type { Clock } from '../../application/ports/clock.js';
+import type { CommandInbox } from '../../application/ports/command-queue.js';
+import type { Ids } from '../../application/ports/ids.js';
+import type { Context } from '../../domain/events.js';
+import { commandReply } from './replies.js';
+import { deadlineOf, prefersAsync, requestOf } from './request-headers.js';
+import type { Answer, Call, Reply } from './route.js';
+import { acceptedCommand } from './schemas.js';
+
+interface Dependencies<Command> {
+  commands: (command: Command, request: Request, seen?: Seen) => Promise<CommandOutcome>;
+  queue: CommandInbox;
+  clock: Clock;
+  ids: Ids;
+}
+
+interface Asked<Command> {
+  aggregate: Pick<Aggregate<Context, never, never>, 'context' | 'stream'>;
+  id: string;
+  command: Command;
+  status: 200 | 201;
+  seen?: Seen | undefined;
+}
+
+/** Does a command and says what it led to; where the caller prefers `respond-async`, keeps it for later and says where its outcome will be. */
+export async function answerCommand<Command extends { type: string }>(
+  call: Call, { aggregate: { context, stream }, id, command, status, seen }: Asked<Command>, { commands, queue, clock, ids }: Dependencies<Command>,
+): Promise<Reply> {
+  const now = clock.now();
+  const request = requestOf(call, now);
+  const deadline = deadlineOf(call.headers, now);
+  if (!prefersAsync(call.headers)) {
+    const outcome = await commands(command, request, seen);
+    return commandReply(outcome, status, `/${context}/${outcome.id}`);
+  }
+  const { causationId: _none, mayAppend: _always, commandId: _made, at, ...rest } = request;
+  const commandId = ids.next();
+  const kept = await queue.enqueue({
+    commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() },
+    ...(seen !== undefined && { seen }), ...(deadline !== undefined && { deadline: deadline.toISOString() }),
+  });
+  return {
+    status: 202,
+    headers: { location: `/commands/${kept.commandId}`, 'preference-applied': 'respond-async', ...(kept.commandId !== commandId && { 'idempotency-replayed': 'true' }) },
+    // As it was answered first, whatever has become of it since: a repeated request gets the same bytes.
+    body: { commandId: kept.commandId, status: 'accepted' },
+  };
+}
+
+export const acceptedAnswer: Answer = {
+  status: 202, description: 'Accepted, for later: only with `Prefer: respond-async`', schema: acceptedCommand, headers: ['Location', 'Preference-Applied', 'Idempotency-Replayed'],
+};

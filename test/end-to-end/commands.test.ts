@@ -1,0 +1,80 @@
+import { expect } from 'chai';
+import type { CommandRecord } from '../../src/application/ports/command-queue.js';
+import { openDatabase } from '../../src/infrastructure/postgres/database.js';
+import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
+import { done, newCommand } from '../contracts/command-queue.contract.js';
+import { run, serve } from '../support/cli.js';
+import { freshDatabase } from '../support/postgres.js';
+import { ask } from '../support/service.js';
+
+describe('orderfold commands', function () {
+  this.timeout(60_000);
+
+  it('lists, shows and cancels what was accepted for later', async () => {
+    const fresh = await freshDatabase();
+    const database = openDatabase(fresh.url, 'orders');
+    try {
+      const queue = new PostgresCommandQueue(database, 10);
+      const [first, second] = [newCommand('s'), newCommand('s')];
+      await queue.enqueue(first);
+      await queue.enqueue(second);
+      const [lease] = await queue.lease({ limit: 1, leaseMs: 5_000, waitMs: 0 }, new AbortController().signal);
+      await queue.finish(lease!, done);
+
+      const cli = (...args: string[]) => run(['commands', ...args], { DATABASE_URL: fresh.url, LOG_LEVEL: 'fatal' });
+      const [all, waiting, shown, unknown] = await Promise.all([cli('list', '--json'), cli('list', '--status', 'accepted'), cli('show', first.commandId, '--json'), cli('show', 'nobody')]);
+      expect((JSON.parse(all.out) as CommandRecord[]).map(({ commandId, status }) => [commandId, status])).to.deep.equal([[second.commandId, 'accepted'], [first.commandId, 'succeeded']]);
+      expect(waiting.out).to.include(second.commandId).and.not.include(first.commandId);
+      expect(JSON.parse(shown.out)).to.deep.include({ ...first, status: 'succeeded', end: done });
+      expect([unknown.code, unknown.err]).to.deep.equal([1, 'orderfold: There is no command nobody: what ended is kept for IDEMPOTENCY_RETENTION_HOURS.\n']);
+
+      const [cancelled, late] = await Promise.all([cli('cancel', second.commandId), cli('cancel', first.commandId)]);
+      expect([cancelled.code, (await queue.find(second.commandId))?.status]).to.deep.equal([0, 'cancelled']);
+      expect([late.code, late.err]).to.deep.equal([1, `orderfold: The command ${first.commandId} cannot be cancelled any more: it is succeeded.\n`]);
+    } finally {
+      await database.close();
+      await fresh.drop();
+    }
+  });
+});
+
+describe('commands for later', function () {
+  this.timeout(120_000);
+
+  it('are each done once, in order, though the service is killed while it does them', async () => {
+    const fresh = await freshDatabase();
+    const environment = { DATABASE_URL: fresh.url, LOG_LEVEL: 'fatal', CURSOR_SECRET: 'x'.repeat(32) };
+    const [streams, each] = [10, 30];
+    let running = await serve(environment);
+    try {
+      const names = Array.from({ length: streams }, (_, n) => `c-${n}`);
+      // One customer's commands one after the other: the order of their answers is the order in which they must be done.
+      const sent = names.map((): string[] => []);
+      const { url } = running;
+      await Promise.allSettled(names.map(async (customerId, index) => {
+        const locations = sent[index]!;
+        const later = { prefer: 'respond-async' };
+        locations.push((await ask(url, 'POST', '/customers', { customerId, name: customerId, currency: 'EUR' }, later)).headers.get('location')!);
+        for (let n = 1; n < each; n++) {
+          locations.push((await ask(url, 'PUT', `/customers/${customerId}/credit-limit`, { creditLimitMinor: n }, later)).headers.get('location')!);
+          // Most are still waiting, and some are under way.
+          if (n === each - 1 && customerId === 'c-0') await running.stop('SIGKILL');
+        }
+      }));
+      expect(sent.flat().length).to.be.at.least(streams * each / 2);
+
+      running = await serve(environment);
+      const open = async () => (JSON.parse((await run(['commands', 'list', '--status', 'accepted', 'running', '--json'], environment)).out) as unknown[]).length;
+      for (const deadline = Date.now() + 60_000; await open() > 0;) if (Date.now() > deadline) throw new Error('they were not done');
+      for (const [index, locations] of sent.entries()) {
+        const ends = await Promise.all(locations.map((location) => ask(running.url, 'GET', location)));
+        expect(ends.map(({ body }) => [body.status, body.result?.version])).to.deep.equal(locations.map((_, n) => ['succeeded', n + 1]));
+        const { body: { items } } = await ask(running.url, 'GET', `/customers/${names[index]!}/events?limit=200`);
+        expect(items.slice(1).map(({ data }: { data: { creditLimitMinor: number } }) => data.creditLimitMinor)).to.deep.equal(items.slice(1).map((_: unknown, n: number) => n + 1));
+      }
+    } finally {
+      await running.stop();
+      await fresh.drop();
+    }
+  });
+});
