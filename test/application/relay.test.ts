@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { eventCodec, upcasters, type EventCodec } from '../../src/application/event-codec.js';
 import { chained, decodeMessage, encodeMessage, linkOf, type Message } from '../../src/application/message.js';
@@ -256,6 +257,16 @@ describe('the relay', function () {
       expect(topic.messages).to.have.length(60 + repeated[fault]);
     });
   }
+
+  it('that fails leaves nothing behind on the signal that stops it', async () => {
+    const stop = new AbortController();
+    for (const fault of faults) {
+      await append(1);
+      const failing = faulty((one) => one === fault);
+      expect(await runRelay('orders', { store, checkpoints, signal, codec, partitions, ...failing }, stop.signal).catch((error: unknown) => error)).to.have.property('message', fault);
+    }
+    expect(getEventListeners(stop.signal, 'abort')).to.have.length(0);
+  });
 
   it('loses nothing, whenever and however often it fails', async () => {
     await fc.assert(fc.asyncProperty(fc.array(fc.record({ events: fc.nat(25), fault: fc.option(fc.constantFrom(...faults)) }), { maxLength: 12 }), async (rounds) => {
