@@ -262,8 +262,8 @@ describe('the relay', function () {
     const stop = new AbortController();
     for (const fault of faults) {
       await append(1);
-      const failing = faulty((one) => one === fault);
-      expect(await runRelay('orders', { store, checkpoints, signal, codec, partitions, ...failing }, stop.signal).catch((error: unknown) => error)).to.have.property('message', fault);
+      const { publisher, checkpoints: failing } = faulty((one) => one === fault);
+      expect(await runRelay('orders', { store, checkpoints: failing, signal, publisher, codec, partitions }, stop.signal).catch((error: unknown) => error)).to.have.property('message', fault);
     }
     expect(getEventListeners(stop.signal, 'abort')).to.have.length(0);
   });
