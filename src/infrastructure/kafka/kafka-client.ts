@@ -29,6 +29,6 @@ export function connectKafka({ brokers }: KafkaConfig, logger: Logger): Kafka {
 /** kafkajs says a lot about what passes by itself; what does not pass rejects, and is reported by whoever was waiting for it. */
 function into(logger: Logger): logCreator {
   return () => ({ namespace, log: { message, error } }) => {
-    logger.info({ namespace, error }, `kafka: ${message}`);
+    logger.info({ namespace, error: error as unknown }, `kafka: ${message}`);
   };
 }
