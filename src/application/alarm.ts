@@ -14,18 +14,21 @@ export function createAlarm(stop: AbortSignal): Alarm {
     rung = true;
     wake?.();
   };
-  stop.addEventListener('abort', ring, { once: true });
   return {
     ring,
     reset() { rung = false; },
     async wait(ms) {
       if (rung || stop.aborted) return;
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        wake = () => {
+        const done = () => {
           clearTimeout(timer);
+          // The signal outlives the loop, and the next loop waits on it again.
+          stop.removeEventListener('abort', done);
           resolve();
         };
+        const timer = setTimeout(done, ms);
+        stop.addEventListener('abort', done);
+        wake = done;
       });
       wake = undefined;
     },

@@ -70,7 +70,9 @@ export function encodeMessage(event: RecordedEvent, { prev, partition, epoch }: 
 export function decodeMessage(value: string, codec: EventCodec): ChainedEvent {
   const envelope = JSON.parse(value) as Envelope;
   const { id, source, type, subject, schemaversion, streamversion, recordedtime, position, prev, partition, epoch, correlationid, causationid, principal, commandid, traceparent, data } = envelope;
-  if (typeof position !== 'number' || typeof prev !== 'number' || typeof partition !== 'number' || typeof data !== 'object') throw new Error('this is not an event of ours');
+  const numbers: unknown[] = [position, prev, partition, schemaversion, streamversion];
+  const strings: unknown[] = [source, epoch, type, subject];
+  if (!numbers.every(Number.isSafeInteger) || !strings.every((one) => typeof one === 'string') || typeof data !== 'object' || (data as unknown) === null) throw new Error('this is not an event of ours');
   const context = source.slice(1) as Context;
   return {
     source: `${context}/${partition}`, prev, epoch,

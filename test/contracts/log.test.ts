@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { CheckpointStore } from '../../src/application/ports/checkpoint-store.js';
+import type { Progress } from '../../src/application/ports/event-feed.js';
 import type { Leadership } from '../../src/application/ports/leadership.js';
 import type { LogSignal } from '../../src/application/ports/log-signal.js';
 import type { SnapshotStore } from '../../src/application/ports/snapshot-store.js';
@@ -77,6 +78,28 @@ contract<CheckpointStore>('CheckpointStore', {
     await get().save('p', { 'orders/0': 3, 'orders/2': 1 });
     expect(await get().load('p')).to.deep.equal({ 'orders/0': 5, 'orders/1': 7, 'orders/2': 1 });
     expect(await get().load('q')).to.deep.equal({});
+  });
+  it('advances from what is expected, and from nothing else', async () => {
+    expect(await get().advance('p', {}, { 'orders/0': 5 })).to.equal(true);
+    expect(await get().advance('p', {}, { 'orders/0': 9 })).to.equal(false);
+    expect(await get().advance('p', { 'orders/0': 4 }, { 'orders/0': 9 })).to.equal(false);
+    expect(await get().advance('p', { 'orders/0': 5, 'orders/1': 1 }, { 'orders/0': 9, 'orders/1': 2 })).to.equal(false);
+    expect(await get().load('p')).to.deep.equal({ 'orders/0': 5 });
+    expect(await get().advance('p', { 'orders/0': 5 }, { 'orders/0': 6, 'orders/11': 7 })).to.equal(true);
+    expect(await get().advance('p', { 'orders/0': 6 }, { 'orders/0': 9 })).to.equal(false);
+    expect(await get().advance('p', { 'orders/11': 7, 'orders/0': 6 }, { 'orders/0': 6, 'orders/11': 8 })).to.equal(true);
+    expect(await get().load('p')).to.deep.equal({ 'orders/0': 6, 'orders/11': 8 });
+    expect(await get().load('q')).to.deep.equal({});
+  });
+  it('lets one of several advance that expect the same, be it nothing, the same source or other ones', async () => {
+    let expected: Progress = {};
+    for (let round = 1; round <= 30; round++) {
+      const nexts = Array.from({ length: 4 }, (_, one): Progress => ({ ...expected, [`orders/${round % 2 === 0 ? one : round * 10 + one}`]: round * 10 + one }));
+      const won = await Promise.all(nexts.map((next) => get().advance('p', expected, next)));
+      expect(won.filter((one) => one), `round ${round}`).to.have.length(1);
+      expected = nexts[won.indexOf(true)]!;
+      expect(await get().load('p')).to.deep.equal(expected);
+    }
   });
 });
 

@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { kafkaSettings } from '../support/infra.js';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
-
+import { lostAnswers } from './lost-answers.js';
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
 
@@ -12,6 +13,7 @@ const { values, positionals } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     kills: { type: 'string', default: '50' },
+    times: { type: 'string', default: '200' },
     seconds: { type: 'string', default: '60' },
   },
 });
@@ -33,6 +35,10 @@ const trials: Record<string, () => Promise<string>> = {
     } finally {
       await rm(dataDir, { recursive: true, force: true });
     }
+  },
+  async 'lost-answers'() {
+    if (kafkaSettings === undefined) throw new Error('Kafka is not up: npm run infra:up starts it');
+    return await lostAnswers(kafkaSettings.KAFKA_BROKERS, { times: Number(values.times) });
   },
 };
 

@@ -6,6 +6,8 @@ import { loadKafkajs } from './kafka-client.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
 
 const chunk = 1_000;
+/** All of a chunk may be one customer's, and a broker refuses more than 1 MB for a partition at a time. */
+const chunkBytes = 500_000;
 const deadlineMs = 30_000;
 
 /**
@@ -23,10 +25,10 @@ export class KafkaEventPublisher implements EventPublisher {
     this.producers.set(context, opening);
     try {
       const producer = await opening;
-      for (let from = 0; from < messages.length; from += chunk) {
+      for (const some of inChunks(messages)) {
         await within(deadlineMs, producer.send({
           topic, acks: -1,
-          messages: messages.slice(from, from + chunk).map(({ partition, key, timestamp, value, traceparent }) =>
+          messages: some.map(({ partition, key, timestamp, value, traceparent }) =>
             ({ partition, key, timestamp: String(timestamp), value, ...(traceparent !== undefined && { headers: { traceparent } }) })),
         }));
       }
@@ -50,6 +52,22 @@ export class KafkaEventPublisher implements EventPublisher {
     await producer.connect();
     return producer;
   }
+}
+
+function* inChunks(messages: readonly Message[]): Generator<Message[]> {
+  let some: Message[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    const size = Buffer.byteLength(message.value);
+    if (some.length === chunk || (some.length > 0 && bytes + size > chunkBytes)) {
+      yield some;
+      some = [];
+      bytes = 0;
+    }
+    some.push(message);
+    bytes += size;
+  }
+  if (some.length > 0) yield some;
 }
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {

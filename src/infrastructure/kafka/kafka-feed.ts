@@ -1,9 +1,9 @@
-import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { Consumer, EachBatchPayload, Kafka, OffsetsByTopicPartition } from 'kafkajs';
 import type { EventCodec } from '../../application/event-codec.js';
 import { decodeMessage, linkOf, type ChainedEvent } from '../../application/message.js';
 import { source, sourceOf } from '../../application/partition.js';
 import type { EventFeed, FeedEvent, Source, Subscription } from '../../application/ports/event-feed.js';
-import type { EventStore, EventStores, RecordedEvent } from '../../application/ports/event-store.js';
+import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import type { Context } from '../../domain/events.js';
@@ -55,7 +55,7 @@ export class KafkaFeed implements EventFeed {
 /** What one partition brought, waiting for the subscriber. */
 interface Arrived {
   source: Source;
-  events: ChainedEvent[] | FeedEvent[];
+  events: FeedEvent[];
   /** Position of the last event. */
   reached: number;
   behindSince: string | null;
@@ -74,12 +74,14 @@ class Run {
   private readonly epochs: Record<string, string> = {};
   private lastDelivery = -Infinity;
   private lastFetch = performance.now();
+  /** By broker, how often it was asked since the partitions were given out. */
+  private readonly fetches = new Map<number, number>();
   private lastCommit = performance.now();
   /** By source: the next offset to be read, as far as it is known, and when it last moved. */
   private readonly reading = new Map<Source, { offset: bigint | undefined; since: number }>();
   private readonly rewound = new Set<Source>();
   private consumer: Consumer | undefined;
-  private hasEnded = false;
+  private over = false;
   private end: (error?: unknown) => void = () => undefined;
 
   constructor(private readonly subscription: Subscription, private readonly dependencies: Dependencies, private readonly stop: AbortSignal) {
@@ -91,7 +93,7 @@ class Run {
     for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
     const finished = new Promise<void>((resolve, reject) => {
       this.end = (error) => {
-        this.hasEnded = true;
+        this.over = true;
         if (error === undefined) resolve();
         else reject(error);
       };
@@ -107,7 +109,10 @@ class Run {
     });
     this.consumer = consumer;
     consumer.on(consumer.events.CRASH, ({ payload: { error } }) => { this.end(error); });
-    consumer.on(consumer.events.FETCH, () => { this.lastFetch = performance.now(); });
+    consumer.on(consumer.events.FETCH, ({ payload: { nodeId } }) => {
+      this.lastFetch = performance.now();
+      this.fetches.set(nodeId, (this.fetches.get(nodeId) ?? 0) + 1);
+    });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) => {
       this.reading.clear();
       for (const [topic, context] of this.topics) {
@@ -115,6 +120,7 @@ class Run {
       }
       this.asked = undefined;
       this.behind.clear();
+      this.fetches.clear();
     });
     const beat = setInterval(() => { void this.beat(); }, heartbeatMs / 4);
     const watch = setInterval(() => { this.watch().catch(() => undefined); }, watchEveryMs);
@@ -127,7 +133,7 @@ class Run {
       });
       await finished;
     } finally {
-      this.hasEnded = true;
+      this.over = true;
       clearInterval(beat);
       clearInterval(watch);
       this.stop.removeEventListener('abort', onStop);
@@ -152,21 +158,21 @@ class Run {
       messages = messages.slice(batchSize);
       const end = part.at(-1);
       if (end === undefined) return;
-      const arrived = part.map(({ value }) => this.decode(value, batch.topic, batch.partition));
-      const events = await this.missingFilledIn(from, arrived);
-      if (events === 'from the beginning') {
+      const arrived = part.map(({ value, offset }) => this.decode(value, from, `${batch.topic}/${batch.partition} at offset ${offset}`));
+      const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
+      const goOn = await this.handOver(from, arrived, more, heartbeat);
+      if (this.ended()) return;
+      if (goOn === 'from the beginning') {
         this.consumer?.seek({ topic: batch.topic, partition: batch.partition, offset: '0' });
         return;
       }
-      if (events === 'later') {
+      if (goOn === 'later') {
         const resume = pausePartition();
         setTimeout(resume, askAgainMs).unref();
+        // It waits on purpose: the watchdog is not to end the other partitions for it.
+        this.reading.set(from, { offset: this.reading.get(from)?.offset, since: performance.now() });
         return;
       }
-      const newest = arrived.at(-1)?.event;
-      const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
-      await this.deliver({ source: from, events, reached: Math.max(newest?.position ?? 0, this.have.get(from) ?? 0), behindSince: more ? newest?.recordedAt ?? null : null }, heartbeat);
-      if (this.ended()) return;
       resolveOffset(end.offset);
       this.reading.set(from, { offset: BigInt(end.offset) + 1n, since: performance.now() });
       await heartbeat();
@@ -174,7 +180,7 @@ class Run {
     // The subscriber's own progress is what counts: an offset that was not committed costs a second look, no second effect.
     if (performance.now() - this.lastCommit < commitEveryMs) return;
     this.lastCommit = performance.now();
-    await commitOffsetsIfNecessary(uncommittedOffsets());
+    await commitOffsetsIfNecessary(butTheLast(uncommittedOffsets()));
   }
 
   private async ask(): Promise<void> {
@@ -184,46 +190,71 @@ class Run {
     this.have = known;
   }
 
-  private decode(value: Buffer | null, topic: string, partition: number): ChainedEvent {
+  private decode(value: Buffer | null, from: Source, place: string): ChainedEvent {
     let event: ChainedEvent;
     try {
       event = decodeMessage(value?.toString() ?? '', this.dependencies.codec);
+      if (event.source !== from) throw new Error(`it is an event of ${event.source}`);
     } catch (error) {
-      throw this.failed(new Error(`${topic}/${partition} holds a message that cannot be read`, { cause: error }));
+      throw this.failed(new Error(`${place} holds a message that cannot be read`, { cause: error }));
     }
     const { epoch, event: { context } } = event;
-    if ((this.epochs[context] ??= epoch) !== epoch) throw this.failed(new Error(`${topic} holds events of two logs of ${context}: give the newer log a topic of its own with KAFKA_TOPIC_PREFIX`));
+    if ((this.epochs[context] ??= epoch) !== epoch) throw this.failed(new Error(`${place} begins another log of ${context}: give the newer log a topic of its own with KAFKA_TOPIC_PREFIX`));
     return event;
   }
 
-  /** What the subscriber does not have of these, and between them what the topic lacks; or when to look again, where that cannot be had now. */
-  private async missingFilledIn(from: Source, arrived: readonly ChainedEvent[]): Promise<FeedEvent[] | 'from the beginning' | 'later'> {
-    const events: FeedEvent[] = [];
+  /**
+   * Delivers what the subscriber does not have of these, and between them what the topic lacks. `more`: these are not the last ones of the partition.
+   * @returns where to go on: what is missing cannot be had now, or is had faster from the beginning of the topic
+   */
+  private async handOver(from: Source, arrived: readonly ChainedEvent[], more: boolean, heartbeat: () => Promise<void>): Promise<'behind these' | 'from the beginning' | 'later'> {
+    let events: FeedEvent[] = [];
     let have = this.have.get(from) ?? 0;
-    for (const one of arrived) {
-      const link = linkOf(one, have);
+    const newest = () => events.at(-1)?.event.recordedAt ?? null;
+    const deliver = async (behindSince: string | null) => {
+      await this.deliver({ source: from, events, reached: have, behindSince }, heartbeat);
+      events = [];
+    };
+    const notYet = async <T>(goOn: T, since: string): Promise<T> => {
+      // What lies before the gap is nobody's to wait for.
+      if (events.length > 0) await deliver(newest());
+      else this.behind.set(from, this.behind.get(from) ?? since);
+      return goOn;
+    };
+    for (const { prev, source: one, event } of arrived) {
+      const link = linkOf({ prev, event }, have);
       if (link === 'duplicate') continue;
       if (link === 'gap') {
-        const context = from.slice(0, from.indexOf('/')) as Context;
-        const store = this.dependencies.stores[context];
+        const facts = { group: this.subscription.group, source: from, after: have, upTo: prev };
+        const store = this.dependencies.stores[event.context];
         // A view that was emptied, behind a group that had read it all: the topic is the faster source of the whole, and the only one without the log.
         if ((have === 0 || store === undefined) && !this.rewound.has(from)) {
           this.rewound.add(from);
-          return 'from the beginning';
+          return await notYet('from the beginning', event.recordedAt);
         }
-        const facts = { group: this.subscription.group, source: from, after: have, upTo: one.prev };
-        if (store === undefined) {
-          this.dependencies.logger.error(facts, 'events are missing in the topic, and their log is not at hand: this partition stops until they are there');
-          return 'later';
+        if (store !== undefined) {
+          this.dependencies.logger.warn(facts, 'events are missing in the topic: they are read from the log');
+          for await (const page of readMissing(store, from, have, prev, this.dependencies.partitions)) {
+            for (const found of page) {
+              events.push({ source: from, event: found });
+              have = found.position;
+            }
+            // A long hole is longer than a session.
+            await heartbeat();
+            if (events.length >= batchSize) await deliver(newest());
+            if (this.ended()) return 'later';
+          }
         }
-        this.dependencies.logger.warn(facts, 'events are missing in the topic: they are read from the log');
-        const missing = await readMissing(store, from, have, one.prev, this.dependencies.partitions);
-        events.push(...missing.map((event) => ({ source: from, event })));
+        if (have < prev) {
+          this.dependencies.logger.error({ ...facts, after: have }, `events are missing in the topic, and ${store === undefined ? 'their log is not at hand' : 'in the log'}: this partition stops until they are there`);
+          return await notYet('later', event.recordedAt);
+        }
       }
-      events.push({ source: one.source, event: one.event });
-      have = one.event.position;
+      events.push({ source: one, event });
+      have = event.position;
     }
-    return events;
+    await deliver(more ? newest() ?? arrived.at(-1)?.event.recordedAt ?? null : null);
+    return 'behind these';
   }
 
   private async deliver(arrived: Omit<Arrived, 'delivered'>, heartbeat: () => Promise<void>): Promise<void> {
@@ -290,6 +321,8 @@ class Run {
   private async beat(): Promise<void> {
     const now = performance.now();
     if (this.ended() || this.delivering !== undefined || this.reading.size === 0 || now - this.lastDelivery < heartbeatMs || now - this.lastFetch > 4 * fetchWaitMs) return;
+    // What a first fetch brings is handed over before the second one: until then nobody knows whether anything is new.
+    if (this.fetches.size === 0 || Math.min(...this.fetches.values()) < 2) return;
     this.delivering = (async () => {
       try {
         await this.subscription.onBatch({ events: [], progress: this.progress(), behindSince: this.behindSince(), epochs: { ...this.epochs } });
@@ -328,9 +361,8 @@ class Run {
     }
   }
 
-  /** Asked anew after every wait. */
   private ended(): boolean {
-    return this.hasEnded;
+    return this.over;
   }
 
   private failed(error: unknown): unknown {
@@ -340,13 +372,16 @@ class Run {
 }
 
 /** What the log has of a partition between two positions, the second one included. */
-async function readMissing(store: EventStore, from: Source, after: number, upTo: number, partitions: number): Promise<RecordedEvent[]> {
-  const missing: RecordedEvent[] = [];
+async function* readMissing(store: EventStore, from: Source, after: number, upTo: number, partitions: number) {
   for (let next = after; next < upTo;) {
     const page = await store.readLog({ after: next, limit: pageSize });
-    missing.push(...page.events.filter((event) => event.position <= upTo && sourceOf(event, partitions) === from));
-    if (page.next === next) break;
+    yield page.events.filter((event) => event.position <= upTo && sourceOf(event, partitions) === from);
+    if (page.next === next) return;
     next = page.next;
   }
-  return missing;
+}
+
+/** A group stays one message behind: by the one that it reads again, whoever goes on sees whether the subscriber still has all that was before it. */
+function butTheLast({ topics }: OffsetsByTopicPartition): OffsetsByTopicPartition {
+  return { topics: topics.map(({ topic, partitions }) => ({ topic, partitions: partitions.map(({ partition, offset }) => ({ partition, offset: String(Math.max(0, Number(offset) - 1)) })) })) };
 }

@@ -19,14 +19,26 @@ export class PostgresCheckpointStore implements CheckpointStore {
   }
 
   async advance(name: string, expected: Progress, next: Progress): Promise<boolean> {
-    // The rows are locked: of two that expect the same, the second one finds it changed. No rows yet is what the first relay of all expects.
-    const { rowCount } = await refusingOutages('log.unavailable', () => this.database.reads.query(
-      `with held as (select source, position from checkpoints where name = $1 for update),
-         same as (select coalesce(jsonb_object_agg(source, position), '{}') = $2::jsonb as ok from held)
-       insert into checkpoints (name, source, position)
-       select $1, next.source, next.position from unnest($3::text[], $4::bigint[]) as next(source, position), same where same.ok
-       on conflict (name, source) do update set position = excluded.position`,
-      [name, JSON.stringify(expected), Object.keys(next), Object.values(next)]));
-    return (rowCount ?? 0) > 0;
+    return refusingOutages('log.unavailable', async () => {
+      const client = await this.database.reads.connect();
+      let settled = false;
+      try {
+        // The table is locked before the statement takes its snapshot: rows alone would not do, of two that expect the same one may add a row that the other cannot see.
+        await client.query('begin; lock table checkpoints in share row exclusive mode');
+        const { rows } = await client.query<{ ok: boolean }>(
+          `with same as (select coalesce(jsonb_object_agg(source, position), '{}') = $2::jsonb as ok from checkpoints where name = $1),
+             stored as (
+               insert into checkpoints (name, source, position)
+               select $1, next.source, next.position from unnest($3::text[], $4::bigint[]) as next(source, position), same where same.ok
+               on conflict (name, source) do update set position = excluded.position)
+           select ok from same`,
+          [name, JSON.stringify(expected), Object.keys(next), Object.values(next)]);
+        await client.query('commit');
+        settled = true;
+        return rows[0]?.ok === true;
+      } finally {
+        client.release(!settled);
+      }
+    });
   }
 }
