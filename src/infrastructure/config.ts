@@ -3,7 +3,7 @@ import { isIPv4 } from 'node:net';
 import { resolve } from 'node:path';
 import Joi from 'joi';
 import { contexts, type Context } from '../domain/events.js';
-import { feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
+import { commandQueueNames, feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
 import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.js';
 import type { KafkaConfig } from './kafka/kafka-client.js';
 import { OperatorError } from './operator-error.js';
@@ -52,6 +52,7 @@ export const settings = {
   PROFILE: { schema: Joi.string().valid(...Object.keys(profiles)).default('embedded'), about: 'which adapters: `memory`, `embedded` or `production`' },
   FEED: { schema: Joi.string().valid(...feedNames), about: 'how events get to the views: `log` or `kafka`; default as the profile says' },
   VIEWS: { schema: Joi.string().valid(...viewStoreNames), about: 'where views live: `memory`, `postgres` or `elasticsearch`; default as the profile says' },
+  COMMAND_QUEUE: { schema: Joi.string().valid(...commandQueueNames), about: 'where commands wait that are done later: `memory`, `postgres` or `kafka`; default as the profile says' },
   ROLES: { schema: someOf(roleNames), about: 'what this process does, joined by commas: `api`, `relay`, `projector`, `policies`, `worker`; default all' },
   CONTEXTS: { schema: someOf(contexts), about: 'whose commands, views and policies it does that for: `customers`, `orders`; default both' },
   HOST: { schema: Joi.string().default('127.0.0.1'), about: 'address to listen on' },
@@ -86,6 +87,7 @@ interface Values {
   PROFILE: ProfileName;
   FEED?: Adapters['feed'];
   VIEWS?: Adapters['views'];
+  COMMAND_QUEUE?: Adapters['commands'];
   ROLES?: string;
   CONTEXTS?: string;
   HOST: string;
@@ -136,8 +138,9 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
   const { value } = result;
 
   const served = contexts.filter((context) => value.CONTEXTS?.split(',').includes(context) ?? true);
-  const adapters: Adapters = { ...profiles[value.PROFILE], ...(value.FEED !== undefined && { feed: value.FEED }), ...(value.VIEWS !== undefined && { views: value.VIEWS }) };
-  if (adapters.views === 'postgres' && adapters.log !== 'postgres') throw new OperatorError(`VIEWS=postgres needs a profile with PostgreSQL: PROFILE=${value.PROFILE} has none.`);
+  const usual = profiles[value.PROFILE];
+  const adapters: Adapters = { log: usual.log, feed: value.FEED ?? usual.feed, views: value.VIEWS ?? usual.views, commands: value.COMMAND_QUEUE ?? usual.commands };
+  if ((adapters.views === 'postgres' || adapters.commands === 'postgres') && adapters.log !== 'postgres') throw new OperatorError(`VIEWS=postgres and COMMAND_QUEUE=postgres need a profile with PostgreSQL: PROFILE=${value.PROFILE} has none.`);
   if (adapters.feed === 'log' && served.length < contexts.length) throw new OperatorError('A process that serves one context learns of the other one through Kafka: CONTEXTS needs FEED=kafka.');
   const databases = readDatabases(value, served, adapters);
   return {
@@ -150,7 +153,7 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     dataDir: resolve(value.DATA_DIR),
     ...(databases !== undefined && { databases }),
     partitions: value.KAFKA_PARTITIONS,
-    ...(adapters.feed === 'kafka' && { kafka: readKafka(value) }),
+    ...((adapters.feed === 'kafka' || adapters.commands === 'kafka') && { kafka: readKafka(value) }),
     ...(adapters.views === 'elasticsearch' && { elasticsearch: readElasticsearch(value, environment) }),
     auth: readAuth(value),
     ...(value.CURSOR_SECRET !== undefined && { cursorSecret: value.CURSOR_SECRET }),
@@ -173,7 +176,7 @@ function readDatabases(value: Values, served: readonly Context[], { log }: Adapt
 }
 
 function readKafka({ KAFKA_BROKERS: brokers, KAFKA_TOPIC_PREFIX: topicPrefix }: Values): KafkaConfig {
-  if (brokers === undefined) throw new OperatorError('FEED=kafka needs KAFKA_BROKERS (host:port).');
+  if (brokers === undefined) throw new OperatorError('Kafka needs KAFKA_BROKERS (host:port).');
   return { brokers: brokers.split(','), topicPrefix };
 }
 

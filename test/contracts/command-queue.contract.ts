@@ -148,10 +148,10 @@ export function commandQueueContract(adapter: string, open: (limit: number) => P
     });
 
     it('lets a command that was not begun by its deadline expire, and never gives it out', async () => {
-      const [late, behind, , waiting] = await accept(newCommand('s', { deadline: inMs(60) }), newCommand('s'), newCommand('t'), newCommand('t', { deadline: inMs(60) })) as [NewCommand, NewCommand, NewCommand, NewCommand];
+      const [late, behind, , waiting] = await accept(newCommand('s', { deadline: inMs(600) }), newCommand('s'), newCommand('t'), newCommand('t', { deadline: inMs(600) })) as [NewCommand, NewCommand, NewCommand, NewCommand];
       const [held] = (await lease(10, 5_000)).filter(({ command }) => command.stream === 't');
       // Begun in time, its deadline no longer matters.
-      await sleep(80);
+      await sleep(650);
       expect((await queue.find(late.commandId))?.status).to.equal('running');
       expect(await queue.find(waiting.commandId)).to.deep.include({ status: 'expired', end: { status: 'expired' } });
       expect((await queue.cancel(waiting.commandId))?.status).to.equal('expired');
@@ -164,9 +164,9 @@ export function commandQueueContract(adapter: string, open: (limit: number) => P
     });
 
     it('leases anew what was begun before its deadline, whenever that was', async () => {
-      await accept(newCommand('s', { deadline: inMs(60) }));
+      await accept(newCommand('s', { deadline: inMs(600) }));
       await lease(1, 20);
-      await sleep(90);
+      await sleep(650);
       const [again] = await lease();
       expect(again?.attempt).to.equal(2);
     });

@@ -1,6 +1,10 @@
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
+import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-queue.js';
+import { quiet } from '../support/events.js';
+import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase } from '../support/postgres.js';
 import { commandQueueContract } from './command-queue.contract.js';
 
@@ -21,3 +25,25 @@ commandQueueContract('postgres', async (limit) => {
     },
   };
 });
+
+if (kafkaSettings === undefined) notRun('CommandQueue contract: kafka');
+else {
+  const kafka = connectKafka({ brokers: kafkaSettings.KAFKA_BROKERS.split(','), topicPrefix: '' });
+  let queues = 0;
+  commandQueueContract('kafka', async (limit) => {
+    const topicPrefix = `${runPrefix}-queue-${++queues}.`;
+    const open: KafkaCommandQueue[] = [];
+    const another = () => {
+      const queue = new KafkaCommandQueue(kafka, { context: 'orders', topicPrefix, limit, logger: quiet });
+      open.push(queue);
+      return queue;
+    };
+    return {
+      queue: another(), another,
+      close: async () => {
+        await Promise.all(open.map((queue) => queue.close()));
+        await forgetTopics(kafka, topicPrefix);
+      },
+    };
+  });
+}

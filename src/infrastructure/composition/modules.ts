@@ -12,6 +12,7 @@ import type { Config } from '../config.js';
 import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../elasticsearch/elasticsearch-view-store.js';
 import { connectKafka } from '../kafka/kafka-client.js';
+import { KafkaCommandQueue } from '../kafka/kafka-command-queue.js';
 import { KafkaEventPublisher } from '../kafka/kafka-event-publisher.js';
 import { KafkaFeed } from '../kafka/kafka-feed.js';
 import type { Lifecycle } from '../lifecycle.js';
@@ -48,7 +49,6 @@ const memoryLog = new ContainerModule(({ bind }) => {
     [Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemorySnapshotStore()), [Token.config]);
   bind(Token.checkpoints).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemoryCheckpointStore()), [Token.config]);
-  bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) => perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
   bind(Token.leadership).toResolvedValue(({ contexts }: Config) => {
     const leadership = new MemoryLeadership();
     return perContext(contexts, () => leadership);
@@ -98,8 +98,6 @@ const postgresLog = new ContainerModule(({ bind }) => {
     perContext(contexts, (context) => new PostgresSnapshotStore(databaseOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresCheckpointStore(databaseOf(databases, context))), [Token.databases, Token.config]);
-  bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
-    perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
   bind(Token.leadership).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresLeadership(databaseOf(databases, context))), [Token.databases, Token.config]);
 });
@@ -109,8 +107,11 @@ const logFeed = new ContainerModule(({ bind }) => {
     [Token.stores, Token.signal, Token.config]);
 });
 
-const kafkaFeed = new ContainerModule(({ bind }) => {
+const kafkaClient = new ContainerModule(({ bind }) => {
   bind(Token.kafka).toResolvedValue(({ kafka }: Config) => connectKafka(configured(kafka)), [Token.config]);
+});
+
+const kafkaFeed = new ContainerModule(({ bind }) => {
   bind(Token.publisher).toResolvedValue((kafka: Kafka, { kafka: config, partitions }: Config, lifecycle: Lifecycle) => {
     const publisher = new KafkaEventPublisher(kafka, { topicPrefix: configured(config).topicPrefix, partitions });
     lifecycle.opens('Kafka producers', () => publisher.close());
@@ -149,12 +150,31 @@ const homes = {
   }),
 };
 
+const commandQueues = {
+  memory: new ContainerModule(({ bind }) => {
+    bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) => perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
+  }),
+  postgres: new ContainerModule(({ bind }) => {
+    bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
+      perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
+  }),
+  kafka: new ContainerModule(({ bind }) => {
+    bind(Token.commandQueues).toResolvedValue((kafka: Kafka, { contexts, commandQueueLimit: limit, kafka: config }: Config, logger: Logger, lifecycle: Lifecycle) =>
+      perContext(contexts, (context) => {
+        const queue = new KafkaCommandQueue(kafka, { context, topicPrefix: configured(config).topicPrefix, limit, logger });
+        lifecycle.opens(`commands of ${context}`, () => queue.close());
+        return queue;
+      }), [Token.kafka, Token.config, Token.logger, Token.lifecycle]);
+  }),
+};
+
 const logs = { memory: memoryLog, postgres: postgresLog };
 const feeds = { log: logFeed, kafka: kafkaFeed };
 const viewStores = { memory: memoryViews, postgres: postgresViews, elasticsearch: elasticsearchViews };
 
-export function modulesOf({ log, feed, views }: Adapters): ContainerModule[] {
-  return [logs[log], homes[log], feeds[feed], viewStores[views], application];
+export function modulesOf({ log, feed, views, commands }: Adapters): ContainerModule[] {
+  const usesKafka = feed === 'kafka' || commands === 'kafka';
+  return [logs[log], homes[log], ...(usesKafka ? [kafkaClient] : []), feeds[feed], viewStores[views], commandQueues[commands], application];
 }
 
 function perContext<T>(contexts: readonly Context[], open: (context: Context) => T): Partial<Record<Context, T>> {

@@ -1,4 +1,5 @@
 export const feedNames = ['log', 'kafka'] as const;
+export const commandQueueNames = ['memory', 'postgres', 'kafka'] as const;
 export const viewStoreNames = ['memory', 'postgres', 'elasticsearch'] as const;
 
 /** Which adapter each port has. */
@@ -7,13 +8,15 @@ export interface Adapters {
   feed: (typeof feedNames)[number];
   /** Of the views whose home is the query store; a context's own copy of another's data lies beside its log. */
   views: (typeof viewStoreNames)[number];
+  /** Of the commands that are done later. */
+  commands: (typeof commandQueueNames)[number];
 }
 
-/** Read across: what each profile is made of. This table is the whole difference between them; FEED and VIEWS change one column. */
+/** Read across: what each profile is made of. This table is the whole difference between them; FEED, VIEWS and COMMAND_QUEUE change one column. */
 export const profiles = {
-  memory:     { log: 'memory',   feed: 'log',   views: 'memory' },
-  embedded:   { log: 'postgres', feed: 'log',   views: 'postgres' },
-  production: { log: 'postgres', feed: 'kafka', views: 'elasticsearch' },
+  memory:     { log: 'memory',   feed: 'log',   views: 'memory',        commands: 'memory' },
+  embedded:   { log: 'postgres', feed: 'log',   views: 'postgres',      commands: 'postgres' },
+  production: { log: 'postgres', feed: 'kafka', views: 'elasticsearch', commands: 'postgres' },
 } as const satisfies Record<string, Adapters>;
 
 export type ProfileName = keyof typeof profiles;

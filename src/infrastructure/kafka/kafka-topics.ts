@@ -10,7 +10,11 @@ export function eventsTopic(prefix: string, context: Context): string {
   return `${prefix}${context}.events`;
 }
 
-export interface TopicState {
+export function commandsTopic(prefix: string, context: Context): string {
+  return `${prefix}${context}.commands`;
+}
+
+interface TopicState {
   topic: string;
   /** 0: there is no such topic. */
   partitions: number;
@@ -18,20 +22,21 @@ export interface TopicState {
   drift: string[];
 }
 
-export async function topicState(admin: Admin, topic: string): Promise<TopicState> {
+export async function topicState(admin: Admin, topic: string, settings: Readonly<Record<string, string>> = retention): Promise<TopicState> {
   const { ConfigResourceTypes } = loadKafkajs();
   const partitions = await partitionsOf(admin, topic);
   if (partitions === 0) return { topic, partitions, drift: [] };
-  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: Object.keys(retention) }] });
+  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: Object.keys(settings) }] });
   const actual = new Map(resources.flatMap(({ configEntries }) => configEntries.map(({ configName, configValue }) => [configName, configValue])));
-  return { topic, partitions, drift: Object.entries(retention).filter(([name, value]) => actual.get(name) !== value).map(([name]) => `${name}=${actual.get(name) ?? ''}`) };
+  return { topic, partitions, drift: Object.entries(settings).filter(([name, value]) => actual.get(name) !== value).map(([name]) => `${name}=${actual.get(name) ?? ''}`) };
 }
 
 /**
- * Makes the topic of a context's events where it is missing.
- * @throws OperatorError when the topic there has another number of partitions, or forgets events
+ * Makes a topic that keeps everything where it is missing. `more`: settings besides that.
+ * @throws OperatorError when the topic there has another number of partitions, or other settings
  */
-export async function ensureTopic(kafka: Kafka, topic: string, partitions: number): Promise<void> {
+export async function ensureTopic(kafka: Kafka, topic: string, partitions: number, more: Readonly<Record<string, string>> = {}): Promise<void> {
+  const settings = { ...retention, ...more };
   const admin = kafka.admin();
   await admin.connect();
   try {
@@ -39,19 +44,19 @@ export async function ensureTopic(kafka: Kafka, topic: string, partitions: numbe
       await admin.createTopics({
         // Looked for below: kafkajs takes a topic that is not everywhere yet for a failure.
         waitForLeaders: false,
-        topics: [{ topic, numPartitions: partitions, replicationFactor: -1, configEntries: Object.entries(retention).map(([name, value]) => ({ name, value })) }],
+        topics: [{ topic, numPartitions: partitions, replicationFactor: -1, configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })) }],
       }).catch((error: unknown) => {
         // Made by another process this moment.
         if (!/already exists/i.test((error as Error).message)) throw error;
       });
       for (let tries = 0; tries < 50 && await partitionsOf(admin, topic) === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    const state = await topicState(admin, topic);
+    const state = await topicState(admin, topic, settings);
     if (state.partitions !== partitions) {
       throw new OperatorError(`The topic ${topic} has ${state.partitions} partitions, and KAFKA_PARTITIONS is ${partitions}: the number is fixed for a log's life, because positions are chained by partition. Set KAFKA_PARTITIONS=${state.partitions}.`);
     }
     if (state.drift.length > 0) {
-      throw new OperatorError(`The topic ${topic} would forget events (${state.drift.join(', ')}): set ${Object.entries(retention).map((entry) => entry.join('=')).join(', ')}.`);
+      throw new OperatorError(`The topic ${topic} is not set up as it must be, or would forget what it holds (${state.drift.join(', ')}): set ${Object.entries(settings).map((entry) => entry.join('=')).join(', ')}.`);
     }
   } finally {
     await admin.disconnect();

@@ -1,0 +1,148 @@
+import {
+  longestLeaseMs, type CommandEnd, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
+} from '../../application/ports/command-queue.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+
+interface Kept {
+  /** JSON, so that nobody can change it from outside. */
+  command: string;
+  commandId: string;
+  stream: string;
+  deadlineMs: number;
+  fence: number;
+  state: Pick<CommandRecord, 'status' | 'attempts' | 'startedAt' | 'finishedAt' | 'end'>;
+}
+
+const finishedKept = 100_000;
+
+/** What the commands of a queue are at, as a function of the operations so far and of the times that came with them (milliseconds since 1970). */
+export class CommandTable {
+  private readonly commands = new Map<string, Kept>();
+  private readonly keys = new Map<string, string>();
+  private readonly streams = new Map<string, Kept[]>();
+  /** When each stream's oldest unfinished command may be leased. */
+  private readonly due = new Map<Kept, number>();
+  private readonly finished: Kept[] = [];
+
+  /** How many are not finished. */
+  get depth(): number {
+    return this.commands.size - this.finished.length;
+  }
+
+  /** When the next command may be leased; `Infinity` when none waits. */
+  get nextDue(): number {
+    return Math.min(...this.due.values());
+  }
+
+  find(commandId: string, now: number): CommandRecord | undefined {
+    const kept = this.commands.get(commandId);
+    return kept && record(kept, now);
+  }
+
+  list({ statuses, limit }: { statuses?: readonly CommandStatus[]; limit: number }, now: number): CommandRecord[] {
+    const wanted = [...this.commands.values()].reverse().filter((kept) => statuses?.includes(statusOf(kept, now)) ?? true);
+    return wanted.slice(0, limit).map((kept) => record(kept, now));
+  }
+
+  cancel(commandId: string, now: number): void {
+    const kept = this.commands.get(commandId);
+    if (kept !== undefined && statusOf(kept, now) === 'accepted') this.end(kept, { status: 'cancelled' }, now);
+  }
+
+  renew(leases: readonly LeaseName[], leaseMs: number, now: number): string[] {
+    const held = leases.map((lease) => this.held(lease)).filter((kept) => kept?.state.status === 'running') as Kept[];
+    for (const kept of held) this.due.set(kept, now + Math.min(leaseMs, longestLeaseMs));
+    return held.map(({ commandId }) => commandId);
+  }
+
+  finish(lease: LeaseName, end: CommandEnd, now: number): boolean {
+    const kept = this.held(lease);
+    if (kept !== undefined && kept.state.end === undefined) this.end(kept, end, now);
+    return kept !== undefined;
+  }
+
+  /** The one that is under this id or key already. */
+  earlier({ commandId, request: { principal, idempotency } }: NewCommand, now: number): CommandRecord | undefined {
+    const kept = this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(JSON.stringify([principal, idempotency.key])) ?? ''));
+    return kept && record(kept, now);
+  }
+
+  /** Nothing changes when it is there already. */
+  enqueue(command: NewCommand, now: number): void {
+    const { commandId, stream, request: { principal, idempotency }, deadline } = command;
+    if (this.earlier(command, now) !== undefined) return;
+    const key = idempotency && JSON.stringify([principal, idempotency.key]);
+    const kept: Kept = {
+      command: JSON.stringify(command), commandId, stream, deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline), fence: 0, state: { status: 'accepted', attempts: 0 },
+    };
+    this.commands.set(commandId, kept);
+    if (key !== undefined) this.keys.set(key, commandId);
+    const line = this.streams.get(stream);
+    if (line === undefined) {
+      this.streams.set(stream, [kept]);
+      this.due.set(kept, now);
+    } else {
+      line.push(kept);
+    }
+  }
+
+  lease(limit: number, leaseMs: number, now: number): Lease[] {
+    const leases: Lease[] = [];
+    for (const [kept, due] of this.due) {
+      if (leases.length === limit) break;
+      if (due > now) continue;
+      if (statusOf(kept, now) === 'expired') {
+        this.end(kept, { status: 'expired' }, now);
+        continue;
+      }
+      this.due.delete(kept);
+      this.due.set(kept, now + Math.min(leaseMs, longestLeaseMs));
+      kept.fence++;
+      kept.state = { ...kept.state, status: 'running', attempts: kept.state.attempts + 1, startedAt: kept.state.startedAt ?? new Date(now).toISOString() };
+      leases.push({ command: JSON.parse(kept.command) as NewCommand, fence: kept.fence, attempt: kept.state.attempts });
+    }
+    return leases;
+  }
+
+  private held({ command: { commandId }, fence }: LeaseName): Kept | undefined {
+    const kept = this.commands.get(commandId);
+    return kept?.fence === fence ? kept : undefined;
+  }
+
+  private end(kept: Kept, end: CommandEnd, now: number): void {
+    kept.state = { ...kept.state, status: end.status, finishedAt: new Date(now).toISOString(), end: structuredClone(end) };
+    this.due.delete(kept);
+    const rest = (this.streams.get(kept.stream) ?? []).filter((one) => one !== kept);
+    const [next] = rest;
+    if (next === undefined) {
+      this.streams.delete(kept.stream);
+    } else {
+      this.streams.set(kept.stream, rest);
+      if (!this.due.has(next)) this.due.set(next, now);
+    }
+    this.finished.push(kept);
+    if (this.finished.length > finishedKept) this.forget(this.finished.shift());
+  }
+
+  private forget(kept: Kept | undefined): void {
+    if (kept === undefined) return;
+    const { request: { principal, idempotency } } = record(kept, 0);
+    this.commands.delete(kept.commandId);
+    if (idempotency !== undefined) this.keys.delete(JSON.stringify([principal, idempotency.key]));
+  }
+}
+
+function statusOf({ state: { status }, deadlineMs }: Kept, now: number): CommandStatus {
+  return status === 'accepted' && deadlineMs <= now ? 'expired' : status;
+}
+
+function record(kept: Kept, now: number): CommandRecord {
+  const status = statusOf(kept, now);
+  return { ...(JSON.parse(kept.command) as NewCommand), ...structuredClone(kept.state), status, ...(status === 'expired' && { end: { status } }) };
+}
+
+/** @throws Rejection `idempotency.key-reused` when it was kept for another request */
+export function ofSameRequest(kept: CommandRecord, { request: { idempotency } }: NewCommand): CommandRecord {
+  if (kept.request.idempotency?.digest !== idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: idempotency?.key });
+  return kept;
+}
