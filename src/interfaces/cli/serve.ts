@@ -11,7 +11,7 @@ const drainMs = 10_000;
 
 export function registerServe(program: Command): void {
   program.command('serve')
-    .description('answer HTTP, publish the events, keep the views up to date and run the policies')
+    .description('answer HTTP, publish the events, keep the views up to date, run the policies and do the commands that were accepted for later')
     .option('--host <address>', 'HOST')
     .option('--port <port>', 'PORT')
     .option('--profile <name>', 'PROFILE')
