@@ -6,6 +6,7 @@ import { contexts, type Context } from '../domain/events.js';
 import { feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
 import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.js';
 import type { KafkaConfig } from './kafka/kafka-client.js';
+import type { TelemetryConfig } from './opentelemetry/otlp.js';
 import { OperatorError } from './operator-error.js';
 
 /** What a process does: answer HTTP, take the logs to their topics, fold views, react to events. */
@@ -43,6 +44,8 @@ export interface Config {
   sagaTimeoutSeconds: number;
   idempotencyRetentionHours: number;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  /** Where traces go; absent: nothing is traced. */
+  telemetry?: TelemetryConfig;
 }
 
 /** One row per setting: its variable, what it may be, and what it means. Read by `doctor` and compared with the README. */
@@ -74,6 +77,8 @@ export const settings = {
   SAGA_TIMEOUT_SECONDS: { schema: Joi.number().integer().min(1).default(60), about: 'report orders that wait longer for their credit decision' },
   IDEMPOTENCY_RETENTION_HOURS: { schema: Joi.number().integer().min(24).default(168), about: 'how long results are kept for repeated requests' },
   LOG_LEVEL: { schema: Joi.string().valid('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'), about: 'how much is logged, as JSON on standard error' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { schema: Joi.string().uri({ scheme: ['http', 'https'] }), about: 'collector that `serve` sends traces to, as OTLP over HTTP; default: nothing is traced' },
+  OTEL_SERVICE_NAME: { schema: Joi.string().max(255).default('orderfold'), about: 'the name of the service in its traces' },
 } satisfies Record<string, { schema: Joi.Schema; about: string }>;
 
 export type Setting = keyof typeof settings;
@@ -107,6 +112,8 @@ interface Values {
   SAGA_TIMEOUT_SECONDS: number;
   IDEMPOTENCY_RETENTION_HOURS: number;
   LOG_LEVEL: Config['logLevel'];
+  OTEL_EXPORTER_OTLP_ENDPOINT?: string;
+  OTEL_SERVICE_NAME: string;
 }
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -153,6 +160,7 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     sagaTimeoutSeconds: value.SAGA_TIMEOUT_SECONDS,
     idempotencyRetentionHours: value.IDEMPOTENCY_RETENTION_HOURS,
     logLevel: value.LOG_LEVEL,
+    ...(value.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && { telemetry: { endpoint: value.OTEL_EXPORTER_OTLP_ENDPOINT, serviceName: value.OTEL_SERVICE_NAME } }),
   };
 }
 

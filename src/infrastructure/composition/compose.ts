@@ -1,6 +1,4 @@
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Express } from 'express';
 import { Container } from 'inversify';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
@@ -17,6 +15,7 @@ import type { Source } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
+import { untraced, type Tracer } from '../../application/ports/tracer.js';
 import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
@@ -33,7 +32,7 @@ import { cursorSecretOf } from '../cursor-secret.js';
 import { openKeySet } from '../jwks.js';
 import { Lifecycle } from '../lifecycle.js';
 import { OperatorError } from '../operator-error.js';
-import { packageRoot } from '../package-root.js';
+import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
 import { codec, modulesOf } from './modules.js';
@@ -75,7 +74,7 @@ const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
 
 /** Binds the ports to the adapters of the configured profile. @throws OperatorError when something that it needs is not to be had */
-export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel) }: { clock?: Clock; logger?: Logger } = {}): Promise<Service> {
+export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel), tracer = untraced }: { clock?: Clock; logger?: Logger; tracer?: Tracer } = {}): Promise<Service> {
   const lifecycle = new Lifecycle(logger);
   try {
     const container = new Container({ defaultScope: 'Singleton' });
@@ -84,15 +83,16 @@ export async function compose(config: Config, { clock = systemClock, logger = cr
     container.bind(Token.lifecycle).toConstantValue(lifecycle);
     container.bind(Token.clock).toConstantValue(clock);
     container.bind(Token.ids).toConstantValue(uuidIds);
+    container.bind(Token.tracer).toConstantValue(tracer);
     container.load(...modulesOf(config.adapters));
-    return await open(container, config, { clock, logger, lifecycle });
+    return await open(container, config, { clock, logger, lifecycle, tracer });
   } catch (error) {
     await lifecycle.close();
     throw error;
   }
 }
 
-async function open(container: Container, config: Config, { clock, logger, lifecycle }: { clock: Clock; logger: Logger; lifecycle: Lifecycle }): Promise<Service> {
+async function open(container: Container, config: Config, { clock, logger, lifecycle, tracer }: { clock: Clock; logger: Logger; lifecycle: Lifecycle; tracer: Tracer }): Promise<Service> {
   const stores = await container.getAsync(Token.stores);
   const views = await container.getAsync(Token.views);
   const feed = await container.getAsync(Token.feed);
@@ -113,7 +113,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const workers: Worker[] = [
     ...declared.map(({ view, store }): Worker => ({
       name: `projector ${view.name}`, role: 'projector', context: view.servedBy, shared: feed.shared,
-      work: (stop) => runProjector(view, { store, feed, stores, clock, logger }, stop),
+      work: (stop) => runProjector(view, { store, feed, stores, clock, logger, tracer }, stop),
     })),
     ...(checkpoints.customers === undefined || customerCommands === undefined ? [] : [policyWorker(holdOrReleaseCredit, checkpoints.customers, customerCommands)]),
     ...(checkpoints.orders === undefined || orderCommands === undefined ? [] : [policyWorker(decideOrder, checkpoints.orders, orderCommands)]),
@@ -127,14 +127,14 @@ async function open(container: Container, config: Config, { clock, logger, lifec
       if (store === undefined || own === undefined) continue;
       workers.push({
         name: `relay ${context}`, role: 'relay', context, shared: false,
-        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions }, stop, (state) => { relayStates.set(context, state); })
+        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions, tracer }, stop, (state) => { relayStates.set(context, state); })
           .finally(() => relayStates.delete(context)),
       });
     }
   }
 
   function policyWorker<From extends Context, Command>(policy: Policy<From, Command>, own: CheckpointStore, handle: (command: Command, request: Request) => Promise<CommandOutcome>): Worker {
-    return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger }, stop) };
+    return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger, tracer }, stop) };
   }
 
   const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
@@ -169,6 +169,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     clock,
     ids: uuidIds,
     logger,
+    tracer,
     version,
   });
 
@@ -201,8 +202,6 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     close: () => lifecycle.close(),
   };
 }
-
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
 async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
   let timer: NodeJS.Timeout | undefined;
