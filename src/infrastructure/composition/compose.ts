@@ -72,6 +72,8 @@ const everybody: Leadership = { lead: (_name, stop, work) => work(stop) };
 const systemClock: Clock = { now: () => new Date() };
 const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
+/** A relay that failed is tried again sooner than this, or another process has it. */
+const relayPauseMs = 10_000;
 
 /** Binds the ports to the adapters of the configured profile. @throws OperatorError when something that it needs is not to be had */
 export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel), tracer = untraced }: { clock?: Clock; logger?: Logger; tracer?: Tracer } = {}): Promise<Service> {
@@ -104,7 +106,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
   const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
-  const relayStates = new Map<Context, RelayState>();
+  const relayStates = new Map<Context, { state: RelayState; failedAt?: number }>();
 
   const declared = (Object.entries(declarations) as [ViewName, View<object>][]).flatMap(([name, view]) => {
     const store = views[name] as ViewStore<object> | undefined;
@@ -127,8 +129,12 @@ async function open(container: Container, config: Config, { clock, logger, lifec
       if (store === undefined || own === undefined) continue;
       workers.push({
         name: `relay ${context}`, role: 'relay', context, shared: false,
-        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions, tracer }, stop, (state) => { relayStates.set(context, state); })
-          .finally(() => relayStates.delete(context)),
+        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions, tracer }, stop, (state) => { relayStates.set(context, { state }); })
+          .then(() => { relayStates.delete(context); }, (error: unknown) => {
+            const last = relayStates.get(context);
+            if (last !== undefined) last.failedAt = performance.now();
+            throw error;
+          }),
       });
     }
   }
@@ -162,7 +168,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     traces,
     components,
     viewStates,
-    relays: () => [...relayStates.values()],
+    relays: () => [...relayStates.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < relayPauseMs).map(({ state }) => state),
     authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks) }),
     cursorSecret: await cursorSecretOf(config),
     sagaTimeoutSeconds: config.sagaTimeoutSeconds,
