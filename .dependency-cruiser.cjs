@@ -8,6 +8,8 @@ module.exports = {
     { name: 'http-knows-no-adapter', severity: 'error', from: { path: '^src/interfaces/http' }, to: { path: '^src/infrastructure' } },
     { name: 'adapters-are-chosen-in-composition', severity: 'error', from: { path: '^src/interfaces' }, to: { path: '^src/infrastructure/(memory|postgres|log|kafka|elasticsearch)/' } },
     { name: 'only-composition-knows-inversify', severity: 'error', from: { pathNot: '^src/infrastructure/composition' }, to: { path: 'node_modules/inversify' } },
+    { name: 'only-its-adapter-knows-opentelemetry', severity: 'error', from: { path: '^src', pathNot: '^src/infrastructure/opentelemetry' }, to: { path: 'node_modules/@opentelemetry' } },
+    { name: 'opentelemetry-is-loaded-when-asked-for', severity: 'error', from: { path: '^src', pathNot: '^src/infrastructure/opentelemetry' }, to: { path: '^src/infrastructure/opentelemetry', dependencyTypesNot: ['dynamic-import', 'type-only'] } },
     { name: 'customers-and-orders-meet-in-events', severity: 'error', from: { path: '^src/domain/customers' }, to: { path: '^src/domain/orders' } },
     { name: 'no-undeclared-packages', severity: 'error', from: { path: '^src' }, to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown'] } },
     { name: 'nothing-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },

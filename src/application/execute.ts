@@ -7,6 +7,7 @@ import type { AppendRequest, EventStore, EventStores, StoredResult, UniqueKey } 
 import type { Ids } from './ports/ids.js';
 import type { Logger } from './ports/logger.js';
 import type { SnapshotStore } from './ports/snapshot-store.js';
+import { untraced, type Tracer } from './ports/tracer.js';
 
 /** Who asks, when, and under which conditions. */
 export interface Request {
@@ -65,6 +66,7 @@ interface Dependencies {
   ids: Ids;
   logger: Logger;
   partitions: number;
+  tracer?: Tracer;
 }
 
 const attempts = 20;
@@ -72,7 +74,7 @@ const cachedStreams = 20_000;
 const snapshotEvery = 200;
 
 /** Load, decide, append: the one way in which a command becomes events. */
-export function createExecute({ stores, snapshots, ids, logger, partitions }: Dependencies): Execute {
+export function createExecute({ stores, snapshots, ids, logger, partitions, tracer = untraced }: Dependencies): Execute {
   // Only ever trusted under the version check: whatever would not reach it (a refusal, "already so") is decided on the log's own word.
   const cache = new Map<string, Loaded<unknown>>();
   const queues = new Map<string, Promise<unknown>>();
@@ -165,12 +167,17 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
       ({ body: template.replace('{position}', String(position)), id, context, version, position, partition, replayed: false });
     if (events.length === 0 && request.idempotency === undefined) return answer(loaded.position);
 
-    const outcome = await store.append(withMetadata(stream, request, loaded.version, events, {
-      ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
-      ...(request.idempotency && {
-        idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
-      }),
-    })).catch((error: unknown) => {
+    const attributes = { 'orderfold.context': context, 'orderfold.stream': stream, 'orderfold.events': events.map((event) => event.type), 'orderfold.correlation_id': request.correlationId };
+    const outcome = await tracer.span('append', { parent: request.traceparent, attributes }, async ({ traceparent, set }) => {
+      const stored = await store.append(withMetadata(stream, request, traceparent, loaded.version, events, {
+        ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
+        ...(request.idempotency && {
+          idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
+        }),
+      }));
+      set({ 'orderfold.outcome': stored.status });
+      return stored;
+    }).catch((error: unknown) => {
       cache.delete(stream);
       throw error;
     });
@@ -192,10 +199,9 @@ export function createExecute({ stores, snapshots, ids, logger, partitions }: De
   }
 
   function withMetadata<C extends Context>(
-    stream: string, request: Request, expectedVersion: number, events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
+    stream: string, request: Request, traceparent: string | undefined, expectedVersion: number, events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
   ): AppendRequest<C> {
-    const { principal, correlationId, causationId, traceparent } = request;
-    const { commandId = ids.next() } = request;
+    const { principal, correlationId, causationId, commandId = ids.next() } = request;
     const metadata = () => ({ id: ids.next(), correlationId, causationId, principal, commandId, ...(traceparent !== undefined && { traceparent }) });
     return { stream, expectedVersion, events: events.map((data) => ({ data, metadata: metadata() })), ...rest };
   }

@@ -1,9 +1,11 @@
 import type { Context } from '../domain/events.js';
+import { causesOf } from './causes.js';
 import { keepNewest } from './keep-newest.js';
 import type { Clock } from './ports/clock.js';
 import type { EventFeed, FeedBatch, FeedEvent } from './ports/event-feed.js';
 import type { EventStores, LogHead } from './ports/event-store.js';
 import type { Logger } from './ports/logger.js';
+import { untraced, type Tracer } from './ports/tracer.js';
 import type { StoredDocument, ViewProgress, ViewStore } from './ports/view-store.js';
 import { documentIdOf, fold } from './projections/fold.js';
 import type { View } from './projections/projection.js';
@@ -15,12 +17,13 @@ interface Dependencies<D> {
   stores: Partial<EventStores>;
   clock: Clock;
   logger: Logger;
+  tracer?: Tracer;
 }
 
 const rememberedDocuments = 5_000;
 
 /** Keeps one view up to date until `stop`. It fails as soon as anything does: nothing is skipped, and the other views go on. */
-export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger }: Dependencies<D>, stop: AbortSignal): Promise<void> {
+export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger, tracer = untraced }: Dependencies<D>, stop: AbortSignal): Promise<void> {
   // The progress before the heads: a log only grows, so what was applied cannot be ahead of it unless it is another one.
   const before = await store.progress();
   const heads = await Promise.all(view.contexts.flatMap((context) => stores[context]?.head().then((head) => [context, head] as const) ?? []));
@@ -67,6 +70,13 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     return changed;
   }
 
+  // A batch that only says "nothing new" is no news to a trace.
+  async function traced(batch: FeedBatch): Promise<void> {
+    if (batch.events.length === 0) return onBatch(batch);
+    const attributes = { 'messaging.operation.name': 'apply', 'messaging.operation.type': 'process', 'messaging.batch.message_count': batch.events.length };
+    return tracer.span(`apply ${view.name}`, { kind: 'consumer', ...causesOf(batch.events.map(({ event }) => event)), attributes }, () => onBatch(batch));
+  }
+
   const strange = before && heads.find(([context, head]) => isFromAnotherLog(before, context, head));
   if (strange !== undefined) {
     const [context, { position }] = strange;
@@ -74,7 +84,7 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     await store.reset();
   }
   const reached = async () => (await store.progress())?.applied ?? {};
-  await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, reached, onBatch }, stop);
+  await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, reached, onBatch: traced }, stop);
 }
 
 function isFromAnotherLog({ applied, epochs }: ViewProgress, context: Context, { position, epoch }: LogHead): boolean {

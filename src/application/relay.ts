@@ -6,7 +6,9 @@ import type { Progress, Source } from './ports/event-feed.js';
 import type { EventPublisher } from './ports/event-publisher.js';
 import type { EventStore } from './ports/event-store.js';
 import type { LogSignal } from './ports/log-signal.js';
+import { untraced, type Tracer } from './ports/tracer.js';
 import { createAlarm } from './alarm.js';
+import { causesOf } from './causes.js';
 
 interface Dependencies {
   store: EventStore;
@@ -15,6 +17,7 @@ interface Dependencies {
   publisher: EventPublisher;
   codec: EventCodec;
   partitions: number;
+  tracer?: Tracer;
 }
 
 /** Of a relay: what it has published, and what there was to publish when it last looked. */
@@ -36,7 +39,7 @@ const pollMs = 400;
  * @throws Error when publishing fails, or another relay has moved the checkpoint: it is to be started again, and goes on from there
  */
 export async function runRelay(
-  context: Context, { store, checkpoints, signal, publisher, codec, partitions }: Dependencies, stop: AbortSignal, report: (state: RelayState) => void = () => undefined,
+  context: Context, { store, checkpoints, signal, publisher, codec, partitions, tracer = untraced }: Dependencies, stop: AbortSignal, report: (state: RelayState) => void = () => undefined,
 ): Promise<void> {
   const alarm = createAlarm(stop);
   const unsubscribe = signal.subscribe(context, alarm.ring);
@@ -63,7 +66,8 @@ export async function runRelay(
         report({ context, published, position: after, behindSince: events[0]?.recordedAt ?? null });
         const messages = chained(events, partitions, last).map(({ source, prev, event }) =>
           encodeMessage(event, { prev, partition: Number(source.slice(source.indexOf('/') + 1)), epoch }, codec));
-        await publisher.publish(context, messages);
+        const attributes = { 'messaging.operation.name': 'publish', 'messaging.operation.type': 'send', 'messaging.batch.message_count': messages.length };
+        await tracer.span(`publish ${context}`, { kind: 'producer', ...causesOf(events), attributes }, () => publisher.publish(context, messages));
         const reached: Progress = Object.fromEntries(last);
         if (!await checkpoints.advance(relayCheckpoint, published, reached)) throw new Error(`another relay of ${context} has moved the checkpoint`);
         published = reached;

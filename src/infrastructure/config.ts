@@ -6,6 +6,7 @@ import { contexts, type Context } from '../domain/events.js';
 import { commandQueueNames, feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
 import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.js';
 import type { KafkaConfig } from './kafka/kafka-client.js';
+import type { TelemetryConfig } from './opentelemetry/otlp.js';
 import { OperatorError } from './operator-error.js';
 
 /** What a process does: answer HTTP, take the logs to their topics, fold views, react to events, do the commands that were accepted for later. */
@@ -45,6 +46,8 @@ export interface Config {
   /** Commands of a context that wait to be done; more are refused. */
   commandQueueLimit: number;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  /** Where traces go; absent: nothing is traced. */
+  telemetry?: TelemetryConfig;
 }
 
 /** One row per setting: its variable, what it may be, and what it means. Read by `doctor` and compared with the README. */
@@ -78,6 +81,8 @@ export const settings = {
   IDEMPOTENCY_RETENTION_HOURS: { schema: Joi.number().integer().min(24).default(168), about: 'how long results are kept for repeated requests' },
   COMMAND_QUEUE_LIMIT: { schema: Joi.number().integer().min(1).max(1_000_000).default(10_000), about: 'how many commands of a context may wait to be done (`Prefer: respond-async`)' },
   LOG_LEVEL: { schema: Joi.string().valid('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'), about: 'how much is logged, as JSON on standard error' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: { schema: Joi.string().uri({ scheme: ['http', 'https'] }), about: 'collector that `serve` sends traces to, as OTLP over HTTP; default: nothing is traced' },
+  OTEL_SERVICE_NAME: { schema: Joi.string().max(255).default('orderfold'), about: 'the name of the service in its traces' },
 } satisfies Record<string, { schema: Joi.Schema; about: string }>;
 
 export type Setting = keyof typeof settings;
@@ -113,6 +118,8 @@ interface Values {
   IDEMPOTENCY_RETENTION_HOURS: number;
   COMMAND_QUEUE_LIMIT: number;
   LOG_LEVEL: Config['logLevel'];
+  OTEL_EXPORTER_OTLP_ENDPOINT?: string;
+  OTEL_SERVICE_NAME: string;
 }
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -161,6 +168,7 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     idempotencyRetentionHours: value.IDEMPOTENCY_RETENTION_HOURS,
     commandQueueLimit: value.COMMAND_QUEUE_LIMIT,
     logLevel: value.LOG_LEVEL,
+    ...(value.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && { telemetry: { endpoint: value.OTEL_EXPORTER_OTLP_ENDPOINT, serviceName: value.OTEL_SERVICE_NAME } }),
   };
 }
 

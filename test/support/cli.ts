@@ -8,10 +8,10 @@ const compiled = import.meta.url.endsWith('.js');
 const main = fileURLToPath(new URL(`../../src/interfaces/cli/main.${compiled ? 'js' : 'ts'}`, import.meta.url));
 const command = compiled ? [main] : ['--import', 'tsx', main];
 
-export type Environment = Partial<Record<Setting, string>>;
+export type Environment = Partial<Record<Setting | 'NODE_OPTIONS' | 'OTEL_BSP_SCHEDULE_DELAY', string>>;
 
 export function start(args: readonly string[], environment: Environment = {}): ChildProcess {
-  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH)_\w+)$/.test(name)));
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH|OTEL)_\w+)$/.test(name)));
   return spawn(process.execPath, [...command, ...args], { env: { ...own, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
 import { readConfig, type Setting } from '../../src/infrastructure/config.js';
 import type { Clock } from '../../src/application/ports/clock.js';
+import type { Tracer } from '../../src/application/ports/tracer.js';
 import { createServer } from '../../src/interfaces/http/server.js';
 import { temporaryDirectory } from './postgres.js';
 
@@ -26,8 +27,8 @@ export interface TestService extends Service {
 }
 
 /** The whole service in this process, listening on a free port; the memory profile unless told otherwise. */
-export async function startService(environment: Partial<Record<Setting, string>> = {}, clock?: Clock): Promise<TestService> {
-  const service = await compose(readConfig({ PROFILE: 'memory', PORT: '0', LOG_LEVEL: 'silent', ...environment }), clock && { clock });
+export async function startService(environment: Partial<Record<Setting, string>> = {}, clock?: Clock, tracer?: Tracer): Promise<TestService> {
+  const service = await compose(readConfig({ PROFILE: 'memory', PORT: '0', LOG_LEVEL: 'silent', ...environment }), { ...(clock && { clock }), ...(tracer && { tracer }) });
   const stop = new AbortController();
   const running = service.run(service.config.roles, stop.signal);
   const server = createServer(service.app);

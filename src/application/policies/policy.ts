@@ -4,6 +4,7 @@ import type { CommandOutcome, Request } from '../execute.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { EventFeed, FeedBatch } from '../ports/event-feed.js';
 import type { Logger } from '../ports/logger.js';
+import { untraced, type Tracer } from '../ports/tracer.js';
 
 /** When this happened, then do that: an event of one context leads to a command, as a rule of the other. */
 export interface Policy<From extends Context, Command> {
@@ -20,6 +21,7 @@ interface Dependencies<Command> {
   checkpoints: CheckpointStore;
   handle: (command: Command, request: Request) => Promise<CommandOutcome>;
   logger: Logger;
+  tracer?: Tracer;
 }
 
 /** An outage is tried again; any other refusal of a policy's command is a finding for the operator, and the others go on. */
@@ -27,7 +29,7 @@ const passing: ReadonlySet<string> = new Set(['log.unavailable', 'stream.conflic
 
 /** Runs a policy until `stop`. Each event's command is applied once, however often the event is delivered. */
 export async function runPolicy<From extends Context, Command>(
-  policy: Policy<From, Command>, { feed, checkpoints, handle, logger }: Dependencies<Command>, stop: AbortSignal,
+  policy: Policy<From, Command>, { feed, checkpoints, handle, logger, tracer = untraced }: Dependencies<Command>, stop: AbortSignal,
 ): Promise<void> {
   const on = policy.on as Readonly<Record<string, ((event: EventsOf[Context]) => Command) | undefined>>;
   const principal = `policy:${policy.name}`;
@@ -39,14 +41,15 @@ export async function runPolicy<From extends Context, Command>(
       const react = on[data.type];
       if (react === undefined) return;
       try {
-        await handle(react(data), {
+        const attributes = { 'orderfold.event': data.type, 'orderfold.correlation_id': metadata.correlationId };
+        await tracer.span(`react ${policy.name}`, { kind: 'consumer', parent: metadata.traceparent, attributes }, ({ traceparent }) => handle(react(data), {
           principal,
           correlationId: metadata.correlationId,
           causationId: metadata.id,
           at: new Date(data.at),
-          ...(metadata.traceparent !== undefined && { traceparent: metadata.traceparent }),
+          ...(traceparent !== undefined && { traceparent }),
           idempotency: { key: metadata.id, digest: metadata.id },
-        });
+        }));
       } catch (error) {
         if (!(error instanceof Rejection) || passing.has(error.code)) throw error;
         logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');

@@ -1,6 +1,4 @@
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Express } from 'express';
 import { Container } from 'inversify';
 import { runCommandWorker } from '../../application/command-worker.js';
@@ -19,6 +17,7 @@ import type { Source } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
+import { untraced, type Tracer } from '../../application/ports/tracer.js';
 import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
@@ -36,7 +35,7 @@ import { cursorSecretOf } from '../cursor-secret.js';
 import { openKeySet } from '../jwks.js';
 import { Lifecycle } from '../lifecycle.js';
 import { OperatorError } from '../operator-error.js';
-import { packageRoot } from '../package-root.js';
+import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
 import { codec, modulesOf } from './modules.js';
@@ -77,9 +76,11 @@ const everybody: Leadership = { lead: (_name, stop, work) => work(stop) };
 const systemClock: Clock = { now: () => new Date() };
 const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
+/** A relay that failed is tried again sooner than this, or another process has it. */
+const relayPauseMs = 10_000;
 
 /** Binds the ports to the adapters of the configured profile. @throws OperatorError when something that it needs is not to be had */
-export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel) }: { clock?: Clock; logger?: Logger } = {}): Promise<Service> {
+export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel), tracer = untraced }: { clock?: Clock; logger?: Logger; tracer?: Tracer } = {}): Promise<Service> {
   const lifecycle = new Lifecycle(logger);
   try {
     const container = new Container({ defaultScope: 'Singleton' });
@@ -88,15 +89,16 @@ export async function compose(config: Config, { clock = systemClock, logger = cr
     container.bind(Token.lifecycle).toConstantValue(lifecycle);
     container.bind(Token.clock).toConstantValue(clock);
     container.bind(Token.ids).toConstantValue(uuidIds);
+    container.bind(Token.tracer).toConstantValue(tracer);
     container.load(...modulesOf(config.adapters));
-    return await open(container, config, { clock, logger, lifecycle });
+    return await open(container, config, { clock, logger, lifecycle, tracer });
   } catch (error) {
     await lifecycle.close();
     throw error;
   }
 }
 
-async function open(container: Container, config: Config, { clock, logger, lifecycle }: { clock: Clock; logger: Logger; lifecycle: Lifecycle }): Promise<Service> {
+async function open(container: Container, config: Config, { clock, logger, lifecycle, tracer }: { clock: Clock; logger: Logger; lifecycle: Lifecycle; tracer: Tracer }): Promise<Service> {
   const stores = await container.getAsync(Token.stores);
   const views = await container.getAsync(Token.views);
   const feed = await container.getAsync(Token.feed);
@@ -109,7 +111,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
   const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
-  const relayStates = new Map<Context, RelayState>();
+  const relayStates = new Map<Context, { state: RelayState; failedAt?: number }>();
 
   const declared = (Object.entries(declarations) as [ViewName, View<object>][]).flatMap(([name, view]) => {
     const store = views[name] as ViewStore<object> | undefined;
@@ -118,7 +120,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const workers: Worker[] = [
     ...declared.map(({ view, store }): Worker => ({
       name: `projector ${view.name}`, role: 'projector', context: view.servedBy, shared: feed.shared,
-      work: (stop) => runProjector(view, { store, feed, stores, clock, logger }, stop),
+      work: (stop) => runProjector(view, { store, feed, stores, clock, logger, tracer }, stop),
     })),
     ...(checkpoints.customers === undefined || customerCommands === undefined ? [] : [policyWorker(holdOrReleaseCredit, checkpoints.customers, customerCommands)]),
     ...(checkpoints.orders === undefined || orderCommands === undefined ? [] : [policyWorker(decideOrder, checkpoints.orders, orderCommands)]),
@@ -140,14 +142,18 @@ async function open(container: Container, config: Config, { clock, logger, lifec
       if (store === undefined || own === undefined) continue;
       workers.push({
         name: `relay ${context}`, role: 'relay', context, shared: false,
-        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions }, stop, (state) => { relayStates.set(context, state); })
-          .finally(() => relayStates.delete(context)),
+        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions, tracer }, stop, (state) => { relayStates.set(context, { state }); })
+          .then(() => { relayStates.delete(context); }, (error: unknown) => {
+            const last = relayStates.get(context);
+            if (last !== undefined) last.failedAt = performance.now();
+            throw error;
+          }),
       });
     }
   }
 
   function policyWorker<From extends Context, Command>(policy: Policy<From, Command>, own: CheckpointStore, handle: (command: Command, request: Request) => Promise<CommandOutcome>): Worker {
-    return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger }, stop) };
+    return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger, tracer }, stop) };
   }
 
   function commandWorker(context: Context, work: Worker['work']): Worker {
@@ -180,13 +186,14 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     traces,
     components,
     viewStates,
-    relays: () => [...relayStates.values()],
+    relays: () => [...relayStates.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < relayPauseMs).map(({ state }) => state),
     authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks) }),
     cursorSecret: await cursorSecretOf(config),
     sagaTimeoutSeconds: config.sagaTimeoutSeconds,
     clock,
     ids: uuidIds,
     logger,
+    tracer,
     version,
   });
 
@@ -219,8 +226,6 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     close: () => lifecycle.close(),
   };
 }
-
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
 async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
   let timer: NodeJS.Timeout | undefined;

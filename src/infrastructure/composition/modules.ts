@@ -194,6 +194,6 @@ function configured<T>(value: T | undefined): T {
 /** What is the same in every profile: the application over its ports. */
 const application = new ContainerModule(({ bind }) => {
   bind(Token.views).toResolvedValue(openViews, [Token.viewStores, Token.config]);
-  bind(Token.execute).toResolvedValue((stores, snapshots, ids, logger, { partitions }: Config) =>
-    createExecute({ stores, snapshots, ids, logger, partitions }), [Token.stores, Token.snapshots, Token.ids, Token.logger, Token.config]);
+  bind(Token.execute).toResolvedValue((stores, snapshots, ids, logger, { partitions }: Config, tracer) =>
+    createExecute({ stores, snapshots, ids, logger, partitions, tracer }), [Token.stores, Token.snapshots, Token.ids, Token.logger, Token.config, Token.tracer]);
 });

@@ -12,6 +12,7 @@ import type { Ids } from '../../application/ports/ids.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Logger } from '../../application/ports/logger.js';
+import type { Tracer } from '../../application/ports/tracer.js';
 import type { SnapshotStore } from '../../application/ports/snapshot-store.js';
 import type { ViewStores } from '../../application/ports/view-store.js';
 import type { Context } from '../../domain/events.js';
@@ -28,6 +29,7 @@ export const Token = {
   lifecycle: token<Lifecycle>('Lifecycle'),
   clock: token<Clock>('Clock'),
   ids: token<Ids>('Ids'),
+  tracer: token<Tracer>('Tracer'),
   /** Only where PostgreSQL is among the adapters. */
   databases: token<Partial<Record<Schema, Database>>>('Databases'),
   signal: token<LogSignal>('LogSignal'),

@@ -1,9 +1,7 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { OperatorError } from '../../infrastructure/operator-error.js';
-import { packageRoot } from '../../infrastructure/package-root.js';
+import { version } from '../../infrastructure/package-root.js';
 import { registerBench } from './bench.js';
 import { registerCommands } from './commands.js';
 import { registerDoctor } from './doctor.js';
@@ -12,8 +10,6 @@ import { registerImport } from './import.js';
 import { registerMigrate } from './migrate.js';
 import { registerServe } from './serve.js';
 import { registerViews } from './views.js';
-
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
 const program = new Command('orderfold')
   .description('Customers and orders, kept as events and asked as views. Settings come from the environment: see `orderfold doctor`.')

@@ -1,9 +1,11 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Command } from 'commander';
-import { compose } from '../../infrastructure/composition/compose.js';
+import { compose, type Service } from '../../infrastructure/composition/compose.js';
 import { processEnvironment, readConfig, type Config } from '../../infrastructure/config.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
+import { createLogger } from '../../infrastructure/pino-logger.js';
+import { startTelemetry } from '../../infrastructure/telemetry.js';
 import { createServer } from '../http/server.js';
 import { untilInterrupted } from './with-service.js';
 
@@ -28,7 +30,16 @@ export function registerServe(program: Command): void {
 async function serve(config: Config): Promise<void> {
   const stopped = untilInterrupted();
   const asked = new Promise<void>((resolve) => { stopped.addEventListener('abort', () => { resolve(); }); });
-  const service = await compose(config);
+  const logger = createLogger(config.logLevel);
+  const telemetry = await startTelemetry(config.telemetry, logger);
+  try {
+    await serveUntil(asked, config, await compose(config, { logger, tracer: telemetry.tracer }));
+  } finally {
+    await telemetry.close();
+  }
+}
+
+async function serveUntil(asked: Promise<void>, config: Config, service: Service): Promise<void> {
   const stop = new AbortController();
   let workers: Promise<void> = Promise.resolve();
   try {

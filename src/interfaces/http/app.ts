@@ -11,6 +11,7 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Logger } from '../../application/ports/logger.js';
+import type { Span, Tracer } from '../../application/ports/tracer.js';
 import type { RelayState } from '../../application/relay.js';
 import type { Traces } from '../../application/traces.js';
 import { Rejection } from '../../domain/shared/rejection.js';
@@ -43,6 +44,7 @@ export interface HttpDependencies {
   clock: Clock;
   ids: Ids;
   logger: Logger;
+  tracer: Tracer;
   version: string;
 }
 
@@ -77,7 +79,7 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.disable('etag');
   app.set('query parser', false);
   assertScopes(routes);
-  for (const route of routes) app[route.method](route.path, answering(route, dependencies, metrics));
+  for (const route of routes) app[route.method](route.path, traced(route, dependencies.tracer, answering(route, dependencies, metrics)));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
   app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerUi.serve, swaggerUi.setup(documentation, { customSiteTitle: 'Orderfold' }));
@@ -104,15 +106,32 @@ export function assertScopes(routes: readonly (Pick<Route, 'method' | 'path'> & 
   }
 }
 
+/** One span a request, in the words of OpenTelemetry's semantic conventions. */
+function traced(route: Route, tracer: Tracer, answer: (request: Request, response: Response, span: Span) => Promise<void>) {
+  const method = route.method.toUpperCase();
+  return (request: Request, response: Response): Promise<void> => {
+    const attributes = { 'http.request.method': method, 'http.route': route.path, 'url.path': request.path, 'url.scheme': request.protocol };
+    return tracer.span(`${method} ${route.path}`, { kind: 'server', parent: traceparentOf(request), attributes }, async (span) => {
+      await answer(request, response, span);
+      const { statusCode } = response;
+      span.set({ 'http.response.status_code': statusCode, 'orderfold.correlation_id': String(response.getHeader('x-correlation-id')), ...(statusCode >= 500 && { 'error.type': String(statusCode) }) });
+    });
+  };
+}
+
+function traceparentOf({ headers: { traceparent } }: IncomingMessage): string | undefined {
+  return typeof traceparent === 'string' && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) ? traceparent : undefined;
+}
+
 function answering(route: Route, dependencies: HttpDependencies, metrics: Metrics) {
   const method = route.method.toUpperCase();
   const isCommand = route.method !== 'get';
-  return async (request: Request, response: Response): Promise<void> => {
+  return async (request: Request, response: Response, { traceparent }: Span): Promise<void> => {
     const began = performance.now();
     response.setHeader('x-correlation-id', correlationIdOf(request, dependencies));
     let call: Call | undefined;
     try {
-      call = await callOf(route, request, response, dependencies);
+      call = await callOf(route, request, response, dependencies, traceparent);
       const reply = await route.handle(call);
       send(response, reply);
       if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] !== undefined ? 'replayed' : reply.status === 202 ? 'accepted' : 'done');
@@ -130,14 +149,13 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
   };
 }
 
-async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies): Promise<Call> {
+async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies, traceparent: string | undefined): Promise<Call> {
   const principal = route.scopes === 'public' ? nobody : await authenticate(request.headers.authorization);
   if (route.scopes !== 'public') authorize(principal, route.scopes);
   const params = checked(route, 'params', request.params, (path) => `{${String(path[0])}}`) as Record<string, string>;
   const query = checked(route, 'query', queryOf(request), (path) => `?${String(path[0] ?? '')}`);
   const bytes = route.body === undefined ? undefined : await bodyOf(request);
   const body = bytes === undefined ? {} : checked(route, 'body', parseStrictJson(bytes));
-  const { traceparent } = request.headers;
   return {
     params,
     query,
@@ -145,7 +163,7 @@ async function callOf(route: Route, request: Request, response: Response, { auth
     headers: request.headers,
     principal,
     correlationId: response.getHeader('x-correlation-id') as string,
-    ...(typeof traceparent === 'string' && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) && { traceparent }),
+    ...(traceparent !== undefined && { traceparent }),
     digest: () => createHash('sha256').update(`${request.method} ${request.path} ${canonical(body)}`).digest('hex'),
   };
 }

@@ -21,7 +21,7 @@ export function createMetrics(): Metrics {
   });
   const commands = new Counter({ name: 'orderfold_commands_total', help: 'Commands by type and what became of them.', labelNames: ['type', 'outcome'], registers });
   const positions = new Gauge({ name: 'orderfold_view_position', help: 'Position that a view has applied, per source.', labelNames: ['view', 'source'], registers });
-  const lag = new Gauge({ name: 'orderfold_view_lag_seconds', help: 'Age of the oldest event that a view has not applied.', labelNames: ['view'], registers });
+  const lag = new Gauge({ name: 'orderfold_view_lag_seconds', help: 'Age of the oldest event that has reached a view and is not applied; with Kafka, orderfold_relay_lag_seconds comes before it.', labelNames: ['view'], registers });
   const published = new Gauge({ name: 'orderfold_relay_position', help: 'Position of the last event that is published, per partition of a context.', labelNames: ['source'], registers });
   const relayLag = new Gauge({ name: 'orderfold_relay_lag_seconds', help: 'Age of the oldest event that is not published.', labelNames: ['context'], registers });
   const queued = new Gauge({ name: 'orderfold_commands_queued', help: 'Commands that were accepted for later and are not finished.', labelNames: ['context'], registers });
@@ -31,6 +31,8 @@ export function createMetrics(): Metrics {
     answered: (method, path, status, seconds) => { requests.observe({ method, path, status }, seconds); },
     command: (type, outcome) => { commands.inc({ type, outcome }); },
     render({ views, relays, waitingOrders, queuedCommands }) {
+      // What is not known now is not there: a number of earlier on would look like one of now.
+      for (const gauge of [positions, lag, published, relayLag, queued]) gauge.reset();
       for (const [context, depth] of queuedCommands) queued.set({ context }, depth);
       for (const { context, published: positionsOf, lagMs } of relays) {
         for (const [source, position] of Object.entries(positionsOf)) published.set({ source }, position ?? 0);
@@ -40,7 +42,8 @@ export function createMetrics(): Metrics {
         for (const [source, position] of Object.entries(progress?.applied ?? {})) positions.set({ view: name, source }, position ?? 0);
         if (lagMs !== undefined) lag.set({ view: name }, lagMs / 1_000);
       }
-      if (waitingOrders !== undefined) waiting.set(waitingOrders);
+      if (waitingOrders === undefined) waiting.remove();
+      else waiting.set(waitingOrders);
       return registry.metrics();
     },
   };
