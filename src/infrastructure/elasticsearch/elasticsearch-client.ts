@@ -55,8 +55,8 @@ const advice: Record<Fault, string> = {
 const connectionFaults: [RegExp, Fault][] = [
   [/certificate has expired|CERT_HAS_EXPIRED/i, 'certificate expired'],
   [/certificate is not yet valid|CERT_NOT_YET_VALID/i, 'certificate not yet valid'],
-  [/altnames|does not match certificate/i, 'certificate of another host'],
-  [/self.signed|certificate|UNABLE_TO_/i, 'certificate not trusted'],
+  [/altname|does not match certificate/i, 'certificate of another host'],
+  [/self.signed|certificate|CERT_|UNABLE_TO_/i, 'certificate not trusted'],
   [/wrong version number|packet length too long|unknown protocol/i, 'plain HTTP'],
   [/EPROTO|SSL routines/, 'no common TLS'],
 ];
@@ -79,11 +79,16 @@ export function faultOf(error: unknown): Fault | undefined {
       const { statusCode = 0, body } = error as { statusCode?: number; body?: { error?: { type?: string } } };
       return faultOfAnswer(statusCode, body?.error?.type);
     }
-    case 'ConnectionError': return connectionFaults.find(([text]) => text.test(error.message))?.[1] ?? 'unreachable';
+    case 'ConnectionError': return connectionFaultOf(error.message);
     case 'ProductNotSupportedError': return 'not Elasticsearch';
     case 'TimeoutError': case 'NoLivingConnectionsError': case 'RequestAbortedError': return 'unreachable';
     default: return undefined;
   }
+}
+
+/** `message`: OpenSSL's, Node.js's or the client's. */
+export function connectionFaultOf(message: string): Fault {
+  return connectionFaults.find(([text]) => text.test(message))?.[1] ?? 'unreachable';
 }
 
 /** `status`: of a whole answer, or of an item in it. */
