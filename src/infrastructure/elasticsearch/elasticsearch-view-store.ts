@@ -180,7 +180,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   /** A reader that has met the old generation while it was removed finds the new one behind the alias. */
   private reading<T>(work: () => Promise<T>): Promise<T> {
     return this.serving(() => work().catch((error: unknown) => {
-      if (faultOf(error) !== 'index missing') throw error;
+      if (!mayBeRemoved(error)) throw error;
       return work();
     }));
   }
@@ -373,6 +373,12 @@ function goesBeyond({ applied }: ViewProgress, { stored }: FoundProgress): boole
 /** Of the whole request: refused for its size, or for the time being. None of it was done, and where that is wrong, a conflict will show it. */
 function isTooMuch(error: unknown): boolean {
   return error instanceof Error && error.name === 'ResponseError' && [413, 429, 503].includes((error as { statusCode?: number }).statusCode ?? 0);
+}
+
+/** What a request gets that is under way while its index is removed: that there is no such index, or no shard of it. */
+function mayBeRemoved(error: unknown): boolean {
+  const fault = faultOf(error);
+  return fault === 'index missing' || (fault === 'unreachable' && error instanceof Error && ['ResponseError', 'ElasticsearchFault'].includes(error.name));
 }
 
 interface Versioned { _seq_no?: number; _primary_term?: number }
