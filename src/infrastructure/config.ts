@@ -122,6 +122,7 @@ interface Values {
   OTEL_SERVICE_NAME: string;
 }
 type Environment = Readonly<Record<string, string | undefined>>;
+type Flags = Partial<Record<Setting, string | undefined>>;
 
 /** The process environment, with `.env` of the working directory behind it. */
 export function processEnvironment(): Environment {
@@ -133,20 +134,10 @@ export function processEnvironment(): Environment {
  * Reads the settings from `environment`; `flags` win.
  * @throws OperatorError that names every setting that is wrong
  */
-export function readConfig(environment: Environment, flags: Partial<Record<Setting, string | undefined>> = {}): Config {
-  const given = Object.fromEntries(Object.keys(settings).map((name) => {
-    const value = flags[name as Setting] ?? environment[name];
-    return [name, value === '' ? undefined : value];
-  }));
-  const schema = Joi.object<Values>(Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.schema])))
-    .oxor('DATABASE_URL', 'CUSTOMERS_DATABASE_URL').oxor('DATABASE_URL', 'ORDERS_DATABASE_URL');
-  const result: Joi.ValidationResult<Values> = schema.validate(given, { abortEarly: false, errors: { wrap: { label: false } } });
-  if (result.error !== undefined) throw new OperatorError(`Wrong configuration: ${result.error.details.map((detail) => detail.message).join('; ')}.`);
-  const { value } = result;
-
+export function readConfig(environment: Environment, flags: Flags = {}): Config {
+  const value = validated(environment, flags);
   const served = contexts.filter((context) => value.CONTEXTS?.split(',').includes(context) ?? true);
-  const usual = profiles[value.PROFILE];
-  const adapters: Adapters = { log: usual.log, feed: value.FEED ?? usual.feed, views: value.VIEWS ?? usual.views, commands: value.COMMAND_QUEUE ?? usual.commands };
+  const adapters = adaptersOf(value);
   if ((adapters.views === 'postgres' || adapters.commands === 'postgres') && adapters.log !== 'postgres') throw new OperatorError(`VIEWS=postgres and COMMAND_QUEUE=postgres need a profile with PostgreSQL: PROFILE=${value.PROFILE} has none.`);
   if (adapters.feed === 'log' && served.length < contexts.length) throw new OperatorError('A process that serves one context learns of the other one through Kafka: CONTEXTS needs FEED=kafka.');
   const databases = readDatabases(value, served, adapters);
@@ -170,6 +161,31 @@ export function readConfig(environment: Environment, flags: Partial<Record<Setti
     logLevel: value.LOG_LEVEL,
     ...(value.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && { telemetry: { endpoint: value.OTEL_EXPORTER_OTLP_ENDPOINT, serviceName: value.OTEL_SERVICE_NAME } }),
   };
+}
+
+/** Of the settings only those of Elasticsearch: nothing else need be there. @throws OperatorError where the views are elsewhere */
+export function readSearchConfig(environment: Environment): ElasticsearchConfig {
+  const value = validated(environment);
+  const { views } = adaptersOf(value);
+  if (views !== 'elasticsearch') throw new OperatorError(`The views are not in Elasticsearch here, but in ${views}: set VIEWS=elasticsearch, or a PROFILE that has it.`);
+  return readElasticsearch(value, environment);
+}
+
+function validated(environment: Environment, flags: Flags = {}): Values {
+  const given = Object.fromEntries(Object.keys(settings).map((name) => {
+    const value = flags[name as Setting] ?? environment[name];
+    return [name, value === '' ? undefined : value];
+  }));
+  const schema = Joi.object<Values>(Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, setting.schema])))
+    .oxor('DATABASE_URL', 'CUSTOMERS_DATABASE_URL').oxor('DATABASE_URL', 'ORDERS_DATABASE_URL');
+  const result: Joi.ValidationResult<Values> = schema.validate(given, { abortEarly: false, errors: { wrap: { label: false } } });
+  if (result.error !== undefined) throw new OperatorError(`Wrong configuration: ${result.error.details.map((detail) => detail.message).join('; ')}.`);
+  return result.value;
+}
+
+function adaptersOf({ PROFILE, FEED, VIEWS, COMMAND_QUEUE }: Values): Adapters {
+  const usual = profiles[PROFILE];
+  return { log: usual.log, feed: FEED ?? usual.feed, views: VIEWS ?? usual.views, commands: COMMAND_QUEUE ?? usual.commands };
 }
 
 function readDatabases(value: Values, served: readonly Context[], { log }: Adapters): Config['databases'] {

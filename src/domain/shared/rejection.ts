@@ -49,6 +49,6 @@ export class Rejection extends Error {
     /** Facts that help the reader of the answer: plain JSON, nothing secret. */
     readonly details: Readonly<Record<string, unknown>> = {},
   ) {
-    super(code);
+    super(typeof details.reason === 'string' ? `${code}: ${details.reason}` : code);
   }
 }

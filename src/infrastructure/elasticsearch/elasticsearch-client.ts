@@ -25,40 +25,84 @@ export async function connectElasticsearch({ url, username, password, ca }: Elas
   return new Client({
     node: url, auth: { username, password }, tls: { rejectUnauthorized: true, ...(authority !== undefined && { ca: authority }) },
     // What failed is tried again by whoever asked: only they know whether it may be done twice.
-    maxRetries: 0, requestTimeout: requestTimeoutMs, ...options,
+    maxRetries: 0, requestTimeout: requestTimeoutMs,
+    // An error otherwise carries the connection with it, and a log the certificate authority byte by byte.
+    redaction: { type: 'remove' },
+    ...options,
   });
 }
 
-/** What is wrong with a cluster that does not answer as it should. */
-export type Fault = 'certificate expired' | 'certificate not trusted' | 'certificate of another host' | 'plain HTTP' | 'login refused' | 'not allowed' | 'unreachable';
+/** What keeps a cluster from answering as it should. */
+export type Fault =
+  | 'certificate expired' | 'certificate not yet valid' | 'certificate of another host' | 'certificate not trusted' | 'plain HTTP' | 'no common TLS'
+  | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'unreachable';
 
-const advice: Record<Exclude<Fault, 'unreachable'>, string> = {
+const advice: Record<Fault, string> = {
   'certificate expired': 'the certificate has expired: renew it',
-  'certificate not trusted': 'the certificate is not signed by the authority in ELASTICSEARCH_CA: check that file',
+  'certificate not yet valid': 'the certificate is not valid yet: compare the clocks of both machines',
   'certificate of another host': 'the certificate is for another host name: check ELASTICSEARCH_URL',
+  'certificate not trusted': 'the certificate is not signed by the authority in ELASTICSEARCH_CA: check that file',
   'plain HTTP': 'it does not speak TLS there: check ELASTICSEARCH_URL',
+  'no common TLS': 'no TLS connection could be agreed on: compare the versions and ciphers of both sides',
   'login refused': 'it refused the login: check ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD',
   'not allowed': 'the user may not do this: check the roles of ELASTICSEARCH_USERNAME',
+  'not Elasticsearch': 'what answers there is not Elasticsearch: check ELASTICSEARCH_URL',
+  'index missing': 'the index is missing: `orderfold search create` makes it, and the view is folded anew',
+  'unreachable': 'it cannot be reached',
 };
+
+/** Of a connection that failed. Node.js has no common code for these: the texts are OpenSSL's and its own. */
+const connectionFaults: [RegExp, Fault][] = [
+  [/certificate has expired|CERT_HAS_EXPIRED/i, 'certificate expired'],
+  [/certificate is not yet valid|CERT_NOT_YET_VALID/i, 'certificate not yet valid'],
+  [/altname|does not match certificate/i, 'certificate of another host'],
+  [/self.signed|certificate|CERT_|UNABLE_TO_/i, 'certificate not trusted'],
+  [/wrong version number|packet length too long|unknown protocol/i, 'plain HTTP'],
+  [/EPROTO|SSL routines/, 'no common TLS'],
+];
+
+/** Where an answer tells item by item what would otherwise be the error of the whole. */
+export class ElasticsearchFault extends Error {
+  override readonly name = 'ElasticsearchFault';
+
+  constructor(readonly fault: Fault, message: string) {
+    super(message);
+  }
+}
 
 /** `undefined` when `error` is about the request, not about the cluster. */
 export function faultOf(error: unknown): Fault | undefined {
+  if (error instanceof ElasticsearchFault) return error.fault;
   if (!(error instanceof Error)) return undefined;
-  const { name, message } = error;
-  if (name === 'ResponseError') {
-    const status = (error as { statusCode?: number }).statusCode ?? 0;
-    if (status === 401) return 'login refused';
-    if (status === 403) return /cluster_block|blocked by/.test(message) ? 'unreachable' : 'not allowed';
-    return status === 429 || status >= 502 ? 'unreachable' : undefined;
+  switch (error.name) {
+    case 'ResponseError': {
+      const { statusCode = 0, body } = error as { statusCode?: number; body?: { error?: { type?: string } } };
+      return faultOfAnswer(statusCode, body?.error?.type);
+    }
+    case 'ConnectionError': return connectionFaultOf(error.message);
+    case 'ProductNotSupportedError': return 'not Elasticsearch';
+    case 'TimeoutError': case 'NoLivingConnectionsError': case 'RequestAbortedError': return 'unreachable';
+    default: return undefined;
   }
-  if (name === 'ConnectionError') {
-    if (/expired/i.test(message)) return 'certificate expired';
-    if (/altname|does not match certificate/i.test(message)) return 'certificate of another host';
-    if (/self.signed|unable to verify|unable to get (local )?issuer|certificate signature|UNABLE_TO/i.test(message)) return 'certificate not trusted';
-    if (/wrong version number|packet length too long|unknown protocol|EPROTO/i.test(message)) return 'plain HTTP';
-    return 'unreachable';
-  }
-  return ['TimeoutError', 'NoLivingConnectionsError', 'RequestAbortedError'].includes(name) ? 'unreachable' : undefined;
+}
+
+/** `message`: OpenSSL's, Node.js's or the client's. */
+export function connectionFaultOf(message: string): Fault {
+  return connectionFaults.find(([text]) => text.test(message))?.[1] ?? 'unreachable';
+}
+
+/** `status`: of a whole answer, or of an item in it. */
+export function faultOfAnswer(status: number, type = ''): Fault | undefined {
+  if (type === 'index_not_found_exception') return 'index missing';
+  if (type === 'security_exception') return status === 401 ? 'login refused' : 'not allowed';
+  if (status === 401) return 'login refused';
+  if (status === 403) return type === 'cluster_block_exception' ? 'unreachable' : 'not allowed';
+  return status === 429 || status >= 502 ? 'unreachable' : undefined;
+}
+
+/** In a sentence for the operator. */
+export function told(fault: Fault, url?: string): string {
+  return `Elasticsearch${url === undefined ? '' : ` at ${url}`}: ${advice[fault]}.`;
 }
 
 /**
@@ -71,7 +115,7 @@ export async function checkElasticsearch(client: Client, url: string): Promise<v
   } catch (error) {
     const fault = faultOf(error);
     if (fault === undefined) throw error;
-    if (fault !== 'unreachable') throw new OperatorError(`Elasticsearch at ${url}: ${advice[fault]}.`);
+    if (fault !== 'unreachable') throw new OperatorError(told(fault, url));
   }
 }
 
@@ -81,7 +125,8 @@ export async function refusingFaults<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     const fault = faultOf(error);
-    if (fault === undefined) throw error;
-    throw new Rejection('view.unavailable', { reason: fault === 'unreachable' ? 'Elasticsearch cannot be reached' : `Elasticsearch: ${advice[fault]}` });
+    if (fault !== undefined) throw new Rejection('view.unavailable', { reason: fault === 'unreachable' ? 'Elasticsearch cannot be reached' : `Elasticsearch: ${advice[fault]}` });
+    if (error instanceof OperatorError) throw new Rejection('view.unavailable', { reason: error.message });
+    throw error;
   }
 }

@@ -81,8 +81,6 @@ export interface IndexState {
   alias: string;
   /** `undefined` when the alias is missing. */
   index?: string;
-  health?: string;
-  documents?: number;
   /** Paths at which the mapping is not the declared one. */
   drift: string[];
 }
@@ -90,14 +88,11 @@ export interface IndexState {
 export async function indexState(client: Client, view: ViewDeclaration, prefix: string): Promise<IndexState> {
   const { alias } = indexNamesOf(view, prefix);
   const index = await indexBehind(client, alias);
-  if (index === undefined) return { alias, drift: [] };
-  const [mappings, counts] = await Promise.all([client.indices.getMapping({ index }), client.cat.indices({ index, format: 'json' })]);
-  return {
-    alias, index,
-    ...(counts[0]?.health !== undefined && { health: counts[0].health }),
-    documents: Math.max(0, Number(counts[0]?.['docs.count'] ?? 0) - 1),
-    drift: differences(flat(mappingOf(view)), flat(mappings[index]?.mappings ?? {})),
-  };
+  return index === undefined ? { alias, drift: [] } : { alias, index, drift: driftOf(view, await client.indices.getMapping({ index }), index) };
+}
+
+function driftOf(view: ViewDeclaration, mappings: estypes.IndicesGetMappingResponse, index: string): string[] {
+  return differences(flat(mappingOf(view)), flat(mappings[index]?.mappings ?? {}));
 }
 
 export async function indexBehind(client: Client, alias: string): Promise<string | undefined> {
@@ -107,16 +102,27 @@ export async function indexBehind(client: Client, alias: string): Promise<string
   return index;
 }
 
+/** Behind all that there are, so that none of them is taken for a new one. */
+export async function nextGeneration(client: Client, { alias, index }: IndexNames): Promise<string> {
+  const found = await client.indices.get({ index: `${alias}-g*`, features: 'aliases' });
+  const generations = Object.keys(found).map((name) => Number(name.slice(alias.length + 2))).filter(Number.isSafeInteger);
+  return index(Math.max(0, ...generations) + 1);
+}
+
 /**
  * Makes the index of a view and its alias where they are missing; safe when several processes do it at once.
  * @throws OperatorError when the index there is not the declared one
  */
 export async function createIndex(client: Client, view: ViewDeclaration, prefix: string): Promise<void> {
-  const { alias, index } = indexNamesOf(view, prefix);
-  const state = await indexState(client, view, prefix);
-  if (state.index === undefined) await createGeneration(client, view, index(1), alias);
-  else if (state.drift.length > 0) {
-    throw new OperatorError(`The index ${state.index} is not what the view ${view.name} declares (${state.drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew.`);
+  const names = indexNamesOf(view, prefix);
+  let state = await indexState(client, view, prefix);
+  if (state.index === undefined) {
+    await createGeneration(client, view, names.index(1), names.alias);
+    // It may be another process's, or an older one that has lost its alias.
+    state = await indexState(client, view, prefix);
+  }
+  if (state.drift.length > 0) {
+    throw new OperatorError(`The index ${state.index ?? names.alias} is not what the view ${view.name} declares (${state.drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew.`);
   }
 }
 
@@ -130,7 +136,9 @@ export async function createGeneration(client: Client, view: ViewDeclaration, in
       ...(alias !== undefined && { aliases: { [alias]: {} } }),
     });
   } catch (error) {
-    if ((error as { body?: { error?: { type?: string } } }).body?.error?.type !== 'resource_already_exists_exception') throw error;
+    const type = (error as { body?: { error?: { type?: string } } }).body?.error?.type;
+    if (type === 'invalid_alias_name_exception') throw new OperatorError(`${alias ?? index} is an index, and should be an alias: delete it, or choose another ELASTICSEARCH_INDEX_PREFIX.`);
+    if (type !== 'resource_already_exists_exception') throw error;
     // Made by another process this moment, or left without its alias by one that was killed.
     if (alias !== undefined && await indexBehind(client, alias) === undefined) await client.indices.putAlias({ index, name: alias });
   }

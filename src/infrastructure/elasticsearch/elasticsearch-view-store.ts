@@ -6,14 +6,18 @@ import type {
 import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
-import { faultOf, refusingFaults } from './elasticsearch-client.js';
-import { createGeneration, createIndex, fieldName, fieldsOf, indexBehind, indexNamesOf } from './elasticsearch-index.js';
+import { OperatorError } from '../operator-error.js';
+import { ElasticsearchFault, faultOf, faultOfAnswer, refusingFaults, told } from './elasticsearch-client.js';
+import { createGeneration, createIndex, fieldName, fieldsOf, indexBehind, indexNamesOf, nextGeneration } from './elasticsearch-index.js';
+import { share } from './share.js';
 
 const facetSize = 100;
 const readSize = 1_000;
 const largestBulk = 2_000;
-const smallestBulk = 50;
+/** A node takes 100 MB; what is between may take less, and a smaller one is not slower. */
+const largestBulkBytes = 5_000_000;
 const bulkAttempts = 6;
+const progressTimeoutMs = 5_000;
 const rememberedPlaces = 50_000;
 /** No document has this id: those begin with a letter or a digit. */
 const progressId = '~progress';
@@ -30,7 +34,11 @@ export class ElasticsearchViewStores implements ViewStores {
   /** An unreachable cluster is no reason not to start: the index is then made at the first use. */
   async open<D extends object>(view: View<D>): Promise<ViewStore<D>> {
     const store = new ElasticsearchViewStore(view, this.client, this.options);
-    await store.prepare().catch((error: unknown) => { if (faultOf(error) !== 'unreachable') throw error; });
+    await store.prepare().catch((error: unknown) => {
+      const fault = faultOf(error);
+      if (fault === undefined) throw error;
+      if (fault !== 'unreachable') throw new OperatorError(`The view ${view.name} cannot be opened. ${told(fault)}`);
+    });
     return store;
   }
 }
@@ -43,16 +51,28 @@ interface Source<D> extends StoredDocument<D> {
 
 interface StoredProgress { revision: number; progress: { sources: ProgressBySource; epochs: ViewProgress['epochs'] } }
 
+interface FoundProgress {
+  /** Which generation it is of. */
+  index: string;
+  stored?: StoredProgress;
+  seqNo?: number;
+  primaryTerm?: number;
+}
+
 /** Which write of a document is the stored one: the next one must be based on it. */
 interface Written { revision: number; seqNo: number; primaryTerm: number }
 
 class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   private readonly alias: string;
   private prepared: Promise<void> | undefined;
+  /** The index that what this process knows is from. */
+  private generation: string | undefined;
   /** May be old: a write that is based on an old one is refused. */
   private readonly written = new Map<string, Written>();
   private bulkSize = largestBulk / 2;
   private lastRefresh = -Infinity;
+  /** Asked for by every query, and again and again by those that wait for a position. */
+  private readonly latestProgress = share(() => this.readProgress());
 
   constructor(private readonly view: View<D>, private readonly client: Client, private readonly options: Options) {
     this.alias = indexNamesOf(view, options.indexPrefix).alias;
@@ -67,16 +87,11 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>> {
-    return this.serving(async () => {
+    return this.reading(async () => {
       const found = new Map<string, StoredDocument<D>>();
-      for (let from = 0; from < ids.length; from += readSize) {
-        const { docs } = await this.client.mget<Source<D>>({ index: this.alias, ids: ids.slice(from, from + readSize), _source_excludes: ['words', 'fields'] });
-        for (const doc of docs) {
-          if (!('found' in doc) || !doc.found || doc._source === undefined) continue;
-          const { id, revision, applied, deleted, document } = doc._source;
-          found.set(id, { id, revision, applied, deleted, document });
-          this.remember(id, { revision, seqNo: doc._seq_no ?? 0, primaryTerm: doc._primary_term ?? 0 });
-        }
+      for (const { _source, ...doc } of await this.get<Source<D>>(ids, { _source_excludes: ['words', 'fields'] })) {
+        found.set(_source.id, documentOf(_source));
+        this.remember(_source.id, placeOf(_source.revision, doc));
       }
       return found;
     });
@@ -84,23 +99,29 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
 
   write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
     return this.serving(async () => {
+      const before = await this.ownProgress();
       const conflicts = await this.store(documents);
-      if (documents.length > 0) await this.refresh();
-      if (conflicts.length === 0) await this.moveProgress(progress);
+      // What another writer has stored, or this one before it was interrupted, may not be searchable yet either.
+      if (documents.length > 0 || goesBeyond(progress, before)) await this.refresh();
+      if (conflicts.length === 0) await this.moveProgress(progress, before);
       return conflicts;
     });
   }
 
   progress(): Promise<ViewProgress | undefined> {
-    return this.serving(async () => progressOf((await this.readProgress()).stored));
+    return this.reading(async () => {
+      const found = await this.latestProgress();
+      this.generation ??= found.index;
+      return progressOf(found);
+    });
   }
 
   find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
-    return this.serving(async () => {
+    return this.reading(async () => {
       const filter = [{ term: { deleted: false } }, ...where.map((condition) => holds(this.view, condition)), ...(words === undefined ? [] : occur(words))];
       const order = sort.descending ? 'desc' : 'asc';
       // Before the documents: what it says has been applied can then be found.
-      const { stored } = await this.readProgress();
+      const found = await this.latestProgress();
       const { hits, aggregations } = await this.client.search<Source<D>, Record<string, estypes.AggregationsMultiBucketAggregateBase<Bucket>>>({
         index: this.alias,
         query: { bool: { filter } },
@@ -108,32 +129,44 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
         ...(after !== undefined && { search_after: [isDate(this.view, sort.field) ? Date.parse(String(after[0])) : after[0], after[1]] }),
         size: limit + 1,
         track_total_hits: true,
+        allow_partial_search_results: false,
         _source_excludes: ['words', 'fields'],
         ...(facets.length > 0 && { aggregations: Object.fromEntries(facets.map((path) => [path, facet(this.view, path, this.field(path))])) }),
       });
-      const found = hits.hits.slice(0, limit);
-      const last = found.at(-1)?.sort;
+      const shown = hits.hits.slice(0, limit);
+      const last = shown.at(-1)?.sort;
       return {
-        items: found.flatMap(({ _source }) => (_source === undefined ? [] : [documentOf(_source)])),
+        items: shown.flatMap(({ _source }) => (_source === undefined ? [] : [documentOf(_source)])),
         total: typeof hits.total === 'number' ? hits.total : hits.total?.value ?? 0,
-        ...(hits.hits.length > limit && last !== undefined && { next: this.placeOf(last, sort.field) }),
+        ...(hits.hits.length > limit && last !== undefined && { next: this.behind(last, sort.field) }),
         facets: Object.fromEntries(facets.map((path) => [path, countsOf(aggregations?.[path])])),
-        progress: progressOf(stored) ?? notBegun,
+        progress: progressOf(found) ?? notBegun,
       };
     });
   }
 
-  /** A new, empty generation takes the old one's place in one step. */
+  /** A new, empty generation takes the old one's place in one step. When somebody else has done so since this process last looked, theirs stays. */
   reset(): Promise<void> {
     return this.serving(async () => {
-      const names = indexNamesOf(this.view, this.options.indexPrefix);
-      const old = await indexBehind(this.client, names.alias);
-      const next = names.index(old === undefined ? 1 : Number(old.slice(old.lastIndexOf('-g') + 2)) + 1);
+      const old = await indexBehind(this.client, this.alias);
+      if (old !== undefined && this.generation !== undefined && old !== this.generation) {
+        this.goOnWith(old);
+        return;
+      }
+      const next = await nextGeneration(this.client, indexNamesOf(this.view, this.options.indexPrefix));
       await createGeneration(this.client, this.view, next);
-      await this.client.indices.updateAliases({
-        actions: [{ add: { index: next, alias: names.alias } }, ...(old === undefined ? [] : [{ remove_index: { index: old } }])],
-      });
-      this.written.clear();
+      try {
+        await this.client.indices.updateAliases({
+          actions: [{ add: { index: next, alias: this.alias } }, ...(old === undefined ? [] : [{ remove_index: { index: old } }])],
+        });
+        this.goOnWith(next);
+      } catch (error) {
+        const now = await indexBehind(this.client, this.alias);
+        if (now === undefined || now === old) throw error;
+        // Another process was quicker.
+        if (now !== next) await this.client.indices.delete({ index: next }, { ignore: [404] });
+        this.goOnWith(now);
+      }
     });
   }
 
@@ -142,6 +175,29 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       await this.prepare();
       return work();
     });
+  }
+
+  /** A reader that has met the old generation while it was removed finds the new one behind the alias. */
+  private reading<T>(work: () => Promise<T>): Promise<T> {
+    return this.serving(() => work().catch((error: unknown) => {
+      if (!mayBeRemoved(error)) throw error;
+      return work();
+    }));
+  }
+
+  private goOnWith(index: string): void {
+    this.generation = index;
+    this.written.clear();
+  }
+
+  /** @throws Error when somebody has put another generation in place: what this process has in hand was not made for it */
+  private async ownProgress(): Promise<FoundProgress> {
+    const found = await this.readProgress();
+    this.generation ??= found.index;
+    if (found.index === this.generation) return found;
+    const message = `${this.alias} is now ${found.index}, no longer ${this.generation}: the projector begins again with what is there`;
+    this.goOnWith(found.index);
+    throw new Error(message);
   }
 
   /** @returns ids of the documents that were not stored, because somebody else's write came first */
@@ -154,47 +210,77 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       return false;
     });
     let open = based;
-    for (let attempt = 1; open.length > 0; attempt++) {
-      const refused: StoredDocument<D>[] = [];
-      for (let from = 0; from < open.length;) {
-        const chunk = open.slice(from, from + this.bulkSize);
-        from += chunk.length;
-        await this.storeChunk(chunk, conflicts, refused);
+    for (let attempt = 1; open.length > 0;) {
+      const chunk = this.chunkOf(open);
+      const refused = await this.storeChunk(chunk, conflicts);
+      open = [...refused, ...open.slice(chunk.length)];
+      if (refused.length === 0) {
+        attempt = 1;
+        this.bulkSize = Math.min(largestBulk, Math.ceil(this.bulkSize * 1.5));
+        continue;
       }
-      open = refused;
-      if (open.length === 0) this.bulkSize = Math.min(largestBulk, Math.ceil(this.bulkSize * 1.5));
-      else {
-        // The node has too much to do: less at a time, and later.
-        if (attempt === bulkAttempts) throw Object.assign(new Error('Elasticsearch has been too busy for these documents'), { name: 'TimeoutError' });
-        this.bulkSize = Math.max(smallestBulk, Math.floor(this.bulkSize / 2));
-        await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
-      }
+      // The node has too much to do: less at a time, and later.
+      attempt = refused.length < chunk.length ? 1 : attempt + 1;
+      if (attempt > bulkAttempts) throw new ElasticsearchFault('unreachable', `Elasticsearch has been too busy for ${refused.length} documents of ${this.alias}`);
+      this.bulkSize = Math.max(1, Math.floor(chunk.length / 2));
+      await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
     }
     return conflicts;
   }
 
-  /** One request, item by item: HTTP 200 on a bulk proves nothing. */
-  private async storeChunk(chunk: readonly StoredDocument<D>[], conflicts: string[], refused: StoredDocument<D>[]): Promise<void> {
-    const { items } = await this.client.bulk({
-      index: this.alias,
-      require_alias: true,
-      operations: chunk.flatMap((stored) => [this.operationOf(stored), this.sourceOf(stored)]),
-      filter_path: ['items.*.status', 'items.*._seq_no', 'items.*._primary_term', 'items.*.error.type', 'items.*.error.reason'],
-    }).catch((error: unknown) => {
+  /** As many as the node takes at a time. */
+  private chunkOf(documents: readonly StoredDocument<D>[]): { stored: StoredDocument<D>; lines: [string, string] }[] {
+    const chunk: { stored: StoredDocument<D>; lines: [string, string] }[] = [];
+    let bytes = 0;
+    for (const stored of documents.slice(0, this.bulkSize)) {
+      const lines: [string, string] = [JSON.stringify(this.operationOf(stored)), JSON.stringify(this.sourceOf(stored))];
+      bytes += lines[0].length + Buffer.byteLength(lines[1]);
+      if (chunk.length > 0 && bytes > largestBulkBytes) break;
+      chunk.push({ stored, lines });
+    }
+    return chunk;
+  }
+
+  /**
+   * One request, item by item: HTTP 200 on a bulk proves nothing.
+   * @returns those that it had no time for
+   */
+  private async storeChunk(chunk: ReturnType<typeof this.chunkOf>, conflicts: string[]): Promise<StoredDocument<D>[]> {
+    let items: Partial<Record<estypes.BulkOperationType, estypes.BulkResponseItem>>[];
+    try {
+      ({ items } = await this.client.bulk<string>({
+        index: this.alias,
+        require_alias: true,
+        operations: chunk.flatMap(({ lines }) => lines),
+        filter_path: ['items.*.status', 'items.*._seq_no', 'items.*._primary_term', 'items.*.error.type', 'items.*.error.reason'],
+      }));
+    } catch (error) {
+      if (isTooMuch(error)) return chunk.map(({ stored }) => stored);
       // What became of it is not known: nothing that is remembered can be built on.
-      for (const { id } of chunk) this.written.delete(id);
+      for (const { stored: { id } } of chunk) this.written.delete(id);
       throw error;
-    });
-    chunk.forEach((stored, index) => {
-      const { status, _seq_no: seqNo, _primary_term: primaryTerm, error } = Object.values(items[index] ?? {})[0] ?? { status: 0 };
-      if (status === 200 || status === 201) this.remember(stored.id, { revision: stored.revision, seqNo: seqNo ?? 0, primaryTerm: primaryTerm ?? 0 });
+    }
+    const refused: StoredDocument<D>[] = [];
+    chunk.forEach(({ stored }, index) => {
+      const item = Object.values(items[index] ?? {})[0];
+      const { status, error } = item ?? { status: 0 };
+      if (item !== undefined && (status === 200 || status === 201)) {
+        this.remember(stored.id, placeOf(stored.revision, item));
+        return;
+      }
+      const fault = faultOfAnswer(status, error?.type);
+      if (fault === 'unreachable') {
+        refused.push(stored);
+        return;
+      }
+      this.written.delete(stored.id);
+      if (status === 409) conflicts.push(stored.id);
       else {
-        this.written.delete(stored.id);
-        if (status === 409) conflicts.push(stored.id);
-        else if (status === 429 || status === 503 || (status === 403 && error?.type === 'cluster_block_exception')) refused.push(stored);
-        else throw new Error(`${this.alias} does not take ${stored.id}: ${error?.type ?? status} ${error?.reason ?? ''}`);
+        const message = `${this.alias} does not take ${stored.id}: ${error?.type ?? status} ${error?.reason ?? ''}`;
+        throw fault === undefined ? new Error(message) : new ElasticsearchFault(fault, message);
       }
     });
+    return refused;
   }
 
   private operationOf({ id, revision }: StoredDocument<D>): estypes.BulkOperationContainer {
@@ -209,12 +295,23 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   /** Learns what these documents are to be based on, where it is not known. */
   private async recall(documents: readonly StoredDocument<D>[]): Promise<void> {
     const unknown = documents.filter(({ id, revision }) => revision > 1 && this.written.get(id)?.revision !== revision - 1).map(({ id }) => id);
-    for (let from = 0; from < unknown.length; from += readSize) {
-      const { docs } = await this.client.mget<Pick<Source<D>, 'revision'>>({ index: this.alias, ids: unknown.slice(from, from + readSize), _source_includes: ['revision'] });
+    for (const { _source, ...doc } of await this.get<Pick<Source<D>, 'id' | 'revision'>>(unknown, { _source_includes: ['id', 'revision'] })) {
+      this.remember(_source.id, placeOf(_source.revision, doc));
+    }
+  }
+
+  /** Those that there are, as they were last written, searchable or not. */
+  private async get<T>(ids: readonly string[], of: Pick<estypes.MgetRequest, '_source_includes' | '_source_excludes'>): Promise<(Versioned & { _source: T })[]> {
+    const found: (Versioned & { _source: T })[] = [];
+    for (let from = 0; from < ids.length; from += readSize) {
+      const { docs } = await this.client.mget<T>({ index: this.alias, ids: ids.slice(from, from + readSize), ...of });
       for (const doc of docs) {
-        if ('found' in doc && doc.found && doc._source) this.remember(doc._id, { revision: doc._source.revision, seqNo: doc._seq_no ?? 0, primaryTerm: doc._primary_term ?? 0 });
+        // Also with HTTP 200: a document that could not be looked for is not one that does not exist.
+        if ('error' in doc) throw new ElasticsearchFault(faultOfAnswer(0, doc.error.type) ?? 'unreachable', `${this.alias} does not give ${doc._id}: ${doc.error.type} ${doc.error.reason ?? ''}`);
+        if (doc.found && doc._source !== undefined) found.push({ ...doc, _source: doc._source });
       }
     }
+    return found;
   }
 
   private remember(id: string, place: Written): void {
@@ -225,19 +322,23 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     const due = this.lastRefresh + (this.options.refreshEveryMs ?? 100) - performance.now();
     if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
     this.lastRefresh = performance.now();
-    await this.client.indices.refresh({ index: this.alias });
+    const { _shards: shards } = await this.client.indices.refresh({ index: this.alias });
+    if (shards !== undefined && shards.failed > 0) throw new ElasticsearchFault('unreachable', `${this.alias} could not be refreshed`);
   }
 
-  private async readProgress(): Promise<{ stored: StoredProgress | undefined; seqNo?: number; primaryTerm?: number }> {
-    const { found, _source, _seq_no, _primary_term } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404] });
-    if (!found || _source === undefined) return { stored: undefined };
-    return { stored: _source, ...(_seq_no !== undefined && { seqNo: _seq_no }), ...(_primary_term !== undefined && { primaryTerm: _primary_term }) };
+  private async readProgress(): Promise<FoundProgress> {
+    const { body, statusCode } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404], meta: true, requestTimeout: progressTimeoutMs });
+    const { error } = body as { error?: { type?: string } };
+    if (error !== undefined) throw new ElasticsearchFault(faultOfAnswer(statusCode, error.type) ?? 'unreachable', `the progress of ${this.alias} cannot be read: ${error.type ?? ''}`);
+    const { _index: index, found, _source: stored, _seq_no: seqNo, _primary_term: primaryTerm } = body;
+    if (!found || stored === undefined) return { index };
+    return { index, stored, ...(seqNo !== undefined && { seqNo }), ...(primaryTerm !== undefined && { primaryTerm }) };
   }
 
   /** Others may be moving it for other partitions: nobody's move is lost. */
-  private async moveProgress(progress: ViewProgress): Promise<void> {
-    for (;;) {
-      const { stored, seqNo, primaryTerm } = await this.readProgress();
+  private async moveProgress(progress: ViewProgress, before: FoundProgress): Promise<void> {
+    for (let found = before; ; found = await this.ownProgress()) {
+      const { stored, seqNo, primaryTerm } = found;
       const next: StoredProgress['progress'] = {
         sources: mergeSources(stored?.progress.sources ?? {}, bySource(progress)), epochs: { ...stored?.progress.epochs, ...progress.epochs },
       };
@@ -256,13 +357,34 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return fieldName(path);
   }
 
-  private placeOf([value, id]: estypes.SortResults, path: string): Place {
+  private behind([value, id]: estypes.SortResults, path: string): Place {
     return [isDate(this.view, path) ? new Date(Number(value)).toISOString() : value as string | number, String(id)];
   }
 }
 
-function progressOf(stored: StoredProgress | undefined): ViewProgress | undefined {
+function progressOf({ stored }: FoundProgress): ViewProgress | undefined {
   return stored && overall(stored.progress.sources, stored.progress.epochs);
+}
+
+function goesBeyond({ applied }: ViewProgress, { stored }: FoundProgress): boolean {
+  return (Object.entries(applied) as [keyof ProgressBySource, number][]).some(([source, position]) => position > (stored?.progress.sources[source]?.position ?? 0));
+}
+
+/** Of the whole request: refused for its size, or for the time being. None of it was done, and where that is wrong, a conflict will show it. */
+function isTooMuch(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ResponseError' && [413, 429, 503].includes((error as { statusCode?: number }).statusCode ?? 0);
+}
+
+/** What a request gets that is under way while its index is removed: that there is no such index, or no shard of it. */
+function mayBeRemoved(error: unknown): boolean {
+  const fault = faultOf(error);
+  return fault === 'index missing' || (fault === 'unreachable' && error instanceof Error && ['ResponseError', 'ElasticsearchFault'].includes(error.name));
+}
+
+interface Versioned { _seq_no?: number; _primary_term?: number }
+
+function placeOf(revision: number, { _seq_no: seqNo = 0, _primary_term: primaryTerm = 0 }: Versioned): Written {
+  return { revision, seqNo, primaryTerm };
 }
 
 interface Bucket { key: string | number; key_as_string?: string; doc_count: number }

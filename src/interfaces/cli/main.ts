@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { Rejection } from '../../domain/shared/rejection.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import { version } from '../../infrastructure/package-root.js';
 import { registerBench } from './bench.js';
@@ -8,6 +9,7 @@ import { registerDoctor } from './doctor.js';
 import { registerEvents } from './events.js';
 import { registerImport } from './import.js';
 import { registerMigrate } from './migrate.js';
+import { registerSearch } from './search.js';
 import { registerServe } from './serve.js';
 import { registerViews } from './views.js';
 
@@ -16,12 +18,12 @@ const program = new Command('orderfold')
   .version(version)
   .showHelpAfterError();
 
-for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerViews, registerCommands, registerDoctor, registerBench]) register(program);
+for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerViews, registerCommands, registerSearch, registerDoctor, registerBench]) register(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
   // What an operator can mend is one line; anything else is a bug, and its stack is wanted.
-  console.error(error instanceof OperatorError ? `orderfold: ${error.message}` : error);
+  console.error(error instanceof OperatorError || error instanceof Rejection ? `orderfold: ${error.message}` : error);
   process.exitCode = 1;
 }

@@ -1,0 +1,11 @@
+import { views } from '../../application/projections/index.js';
+import type { ViewDeclaration } from '../../application/projections/projection.js';
+import { administerElasticsearch, type SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
+import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.js';
+
+export type { Check, SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
+
+/** Of the views that live in the query store, whoever serves them. */
+export function openSearchAdministration(config: ElasticsearchConfig): Promise<SearchAdministration> {
+  return administerElasticsearch(config, (Object.values(views) as ViewDeclaration[]).filter(({ home }) => home === 'views'));
+}

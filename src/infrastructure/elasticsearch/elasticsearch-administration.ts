@@ -1,0 +1,162 @@
+import { readFile } from 'node:fs/promises';
+import { connect as connectTcp } from 'node:net';
+import { connect as connectTls, type PeerCertificate } from 'node:tls';
+import type { Client } from '@elastic/elasticsearch';
+import type { ViewDeclaration } from '../../application/projections/projection.js';
+import { OperatorError } from '../operator-error.js';
+import { connectElasticsearch, connectionFaultOf, faultOf, told, type ElasticsearchConfig } from './elasticsearch-client.js';
+import { createIndex, indexNamesOf, indexState } from './elasticsearch-index.js';
+
+/** The index of one view; `null`: there is none. */
+interface IndexReport {
+  view: string;
+  alias: string;
+  index: string | null;
+  health: string | null;
+  documents: number | null;
+  /** Paths at which the mapping is not the declared one. */
+  drift: readonly string[];
+}
+
+interface SearchStatus {
+  url: string;
+  cluster: string;
+  nodes: number;
+  indices: readonly IndexReport[];
+}
+
+interface Made {
+  view: string;
+  alias: string;
+  outcome: 'made' | 'there' | 'refused';
+  why?: string;
+}
+
+export interface Check {
+  what: string;
+  /** Without it the later ones need not be asked. */
+  vital: boolean;
+  /** What was found; rejects with what is wrong. */
+  ask(): Promise<string>;
+}
+
+/** What an operator does with the cluster that the views live in. Needs no database, and opens no view. */
+export interface SearchAdministration {
+  status(): Promise<SearchStatus>;
+  /** Makes the indices and aliases that are missing; what is there and disagrees is left as it is. */
+  create(): Promise<Made[]>;
+  checks: readonly Check[];
+  close(): Promise<void>;
+}
+
+const connectTimeoutMs = 5_000;
+const dayMs = 86_400_000;
+
+/** What the store of a view does with its indices: infra/elasticsearch.ts gives its user the same. */
+const indexPrivileges = ['create_index', 'delete_index', 'manage', 'read', 'write'] as const;
+
+export async function administerElasticsearch(config: ElasticsearchConfig, views: readonly ViewDeclaration[]): Promise<SearchAdministration> {
+  const client = await connectElasticsearch(config);
+  const { url, indexPrefix } = config;
+  const telling = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const fault = faultOf(error);
+      throw fault === undefined ? error : new OperatorError(told(fault, url));
+    }
+  };
+  return {
+    status: () => telling(async () => {
+      const [cluster, indices] = await Promise.all([client.cluster.health(), Promise.all(views.map((view) => reportOf(client, view, indexPrefix)))]);
+      return { url, cluster: cluster.status, nodes: cluster.number_of_nodes, indices };
+    }),
+    create: () => telling(() => Promise.all(views.map((view) => make(client, view, indexPrefix)))),
+    checks: [
+      { what: 'connection', vital: true, ask: () => connection(new URL(url)) },
+      { what: 'TLS', vital: true, ask: () => certificate(config) },
+      { what: 'login', vital: true, ask: () => telling(() => login(client, config)) },
+      { what: 'rights', vital: false, ask: () => telling(() => rights(client, config)) },
+      ...views.map((view): Check => ({ what: `view ${view.name}`, vital: false, ask: () => telling(() => index(client, view, indexPrefix)) })),
+    ],
+    close: () => client.close(),
+  };
+}
+
+async function reportOf(client: Client, view: ViewDeclaration, prefix: string): Promise<IndexReport> {
+  const { alias, index, drift } = await indexState(client, view, prefix);
+  if (index === undefined) return { view: view.name, alias, index: null, health: null, documents: null, drift };
+  const [health, { count }] = await Promise.all([client.cluster.health({ index }), client.count({ index, query: { term: { deleted: false } } })]);
+  return { view: view.name, alias, index, health: health.status, documents: count, drift };
+}
+
+async function make(client: Client, view: ViewDeclaration, prefix: string): Promise<Made> {
+  const { alias } = indexNamesOf(view, prefix);
+  const { index } = await indexState(client, view, prefix);
+  try {
+    await createIndex(client, view, prefix);
+    return { view: view.name, alias, outcome: index === undefined ? 'made' : 'there' };
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return { view: view.name, alias, outcome: 'refused', why: error.message };
+  }
+}
+
+function connection({ hostname, port }: URL): Promise<string> {
+  const at = { host: bare(hostname), port: Number(port || 443) };
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ ...at, timeout: connectTimeoutMs }, () => {
+      socket.destroy();
+      resolve(`${at.host}:${at.port}`);
+    });
+    socket.on('timeout', () => { socket.destroy(new Error('no answer')); });
+    socket.on('error', (error) => { reject(new OperatorError(`${at.host}:${at.port} cannot be reached (${error.message}): check ELASTICSEARCH_URL`)); });
+  });
+}
+
+/** Looks at the certificate even where it is refused: the date says more than the refusal. */
+async function certificate({ url, ca }: ElasticsearchConfig): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const host = bare(hostname);
+  const authority = ca === undefined ? undefined : await readFile(ca);
+  const { refusal, shown } = await new Promise<{ refusal: string | undefined; shown: PeerCertificate }>((resolve, reject) => {
+    const socket = connectTls({ host, port: Number(port || 443), servername: /^[\d.]+$|:/.test(host) ? '' : host, rejectUnauthorized: false, ...(authority && { ca: authority }), timeout: connectTimeoutMs }, () => {
+      const found = { refusal: socket.authorized ? undefined : String((socket.authorizationError as Error | string | undefined) ?? 'not trusted'), shown: socket.getPeerCertificate() };
+      socket.destroy();
+      resolve(found);
+    });
+    socket.on('timeout', () => { socket.destroy(new Error('no answer')); });
+    socket.on('error', (error: Error) => { reject(new OperatorError(told(connectionFaultOf(error.message), url))); });
+  });
+  const days = Math.floor((Date.parse(shown.valid_to) - Date.now()) / dayMs);
+  const validity = `valid until ${new Date(shown.valid_to).toISOString()}`;
+  if (refusal !== undefined) throw new OperatorError(`${told(connectionFaultOf(refusal), url)} It is ${validity}`);
+  return `the certificate is trusted, and ${validity}: ${days} days left`;
+}
+
+async function login(client: Client, { username }: ElasticsearchConfig): Promise<string> {
+  const { status, number_of_nodes: nodes } = await client.cluster.health();
+  if (status === 'red') throw new OperatorError('the cluster is red: some of its data is not at hand');
+  return `${username}, the cluster is ${status} with ${nodes} node${nodes === 1 ? '' : 's'}`;
+}
+
+async function rights(client: Client, { username, indexPrefix }: ElasticsearchConfig): Promise<string> {
+  const names = `${indexPrefix}-*`;
+  const { has_all_requested: all, cluster, index } = await client.security.hasPrivileges({ cluster: ['monitor'], index: [{ names: [names], privileges: [...indexPrivileges] }] });
+  const missing = [...Object.entries(cluster), ...Object.entries(index[names] ?? {})].filter(([, has]) => !has).map(([privilege]) => privilege);
+  if (!all) throw new OperatorError(`${username} lacks ${missing.join(', ')} on ${names}: check the user's roles`);
+  return `${username} may do all that is needed on ${names}`;
+}
+
+async function index(client: Client, view: ViewDeclaration, prefix: string): Promise<string> {
+  const { alias, index: found, health, documents, drift } = await reportOf(client, view, prefix);
+  if (found === null) throw new OperatorError(`the alias ${alias} is missing: orderfold search create makes it`);
+  if (drift.length > 0) throw new OperatorError(`the mapping of ${found} is not the declared one (${drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew`);
+  if (health === 'red') throw new OperatorError(`${found} is red: its data is not at hand`);
+  return `${alias} is ${found}, ${health ?? ''}, ${documents ?? 0} documents, mapped as declared`;
+}
+
+/** URLs put IPv6 addresses in brackets. */
+function bare(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
