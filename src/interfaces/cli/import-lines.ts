@@ -11,7 +11,7 @@ import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { canonical } from '../canonical.js';
-import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
+import { commandFields, customerCommandTypes, identifier, instant, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
 import { parseStrictJson } from '../http/strict-json.js';
 
 /** So far: lines and bytes read, seconds since the beginning. */
@@ -150,7 +150,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
 const envelope = {
   id: Joi.string().max(255).pattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, 'printable ASCII').required(),
-  at: Joi.string().isoDate().required(),
+  at: instant.required(),
 };
 
 const schemas = new Map<string, Joi.ObjectSchema>([
