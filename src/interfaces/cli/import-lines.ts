@@ -108,7 +108,8 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
   async function run(line: Line, customerId = ''): Promise<CommandOutcome> {
     // What a customer may do depends on what the policies made of their earlier lines: waited for, so that every import ends in the same streams.
-    if (line.customerId !== undefined && unsettled.delete(customerId)) await settled();
+    // A cancellation is never refused for coming too early: it would overtake the approval, or not.
+    if ((line.customerId !== undefined || line.type === 'CancelOrder') && unsettled.delete(customerId)) await settled();
     if (consequential.has(line.type)) unsettled.add(customerId);
     for (let tries = 1; ; tries++) {
       try {
