@@ -103,13 +103,15 @@ describe('the service as a process', function () {
       { id: '10', at, type: 'ShipOrder', orderId: 'too-dear' },
       '{"id":"11","at":"2026-01-01T00:00:00.000Z","type":"DeliverOrder","orderId":"o","orderId":"o"}',
       { id: '12', at, type: 'DeliverOrder', orderId: 'o' },
+      { id: '13', at: '+010000-01-01T00:00:00.000Z', type: 'RegisterCustomer', customerId: 'late', name: 'Late', currency: 'EUR' },
+      { id: '14', at: '2026-W05', type: 'RegisterCustomer', customerId: 'odd', name: 'Odd', currency: 'EUR' },
     ]);
     const { code, out, err } = await run(['import', name], environment);
     expect(code, err).to.equal(2);
-    expect(out).to.match(/14 lines .* 5 applied, 0 there already, 8 rejected/);
+    expect(out).to.match(/16 lines .* 5 applied, 0 there already, 10 rejected/);
     const rejected = (await readFile(`${name}.rejected.ndjson`, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { line: number; reason: { code: string }; input: string });
     expect(rejected.map(({ line, reason }) => [line, reason.code]).sort((a, b) => (a[0] as number) - (b[0] as number))).to.deep.equal([
-      [2, 'input.malformed'], [3, 'input.invalid'], [4, 'customer.exists'], [5, 'input.invalid'], [9, 'idempotency.key-reused'], [10, 'customer.unknown'], [12, 'order.rejected'], [13, 'input.malformed'],
+      [2, 'input.malformed'], [3, 'input.invalid'], [4, 'customer.exists'], [5, 'input.invalid'], [9, 'idempotency.key-reused'], [10, 'customer.unknown'], [12, 'order.rejected'], [13, 'input.malformed'], [15, 'input.invalid'], [16, 'input.invalid'],
     ]);
     expect(rejected.find(({ line }) => line === 2)?.input).to.equal('{"id": "2", broken');
   });

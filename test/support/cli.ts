@@ -29,18 +29,23 @@ export function run(args: readonly string[], environment: Environment = {}): Pro
   return finished(start(args, environment));
 }
 
-export interface Running { url: string; banner: string; stop(signal?: NodeJS.Signals): Promise<number | null> }
+export interface Running {
+  /** Empty when the process does not answer HTTP. */
+  url: string;
+  banner: string;
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
 
 /** `orderfold serve` on a free port, once it says that it is ready. */
-export function serve(environment: Environment): Promise<Running> {
-  const child = start(['serve', '--port', '0'], environment);
+export function serve(environment: Environment, ...flags: string[]): Promise<Running> {
+  const child = start(['serve', '--port', '0', ...flags], environment);
   return new Promise((resolve, reject) => {
     let banner = '';
     const ended = new Promise<number | null>((end) => child.once('exit', end));
     child.stdout?.on('data', (chunk: Buffer) => {
       banner += chunk.toString();
-      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(banner) ?? [];
-      if (url !== undefined) resolve({ url, banner, stop: (signal = 'SIGTERM') => { child.kill(signal); return ended; } });
+      const [, url = ''] = /^Orderfold is (?:ready at (\S+)|running .*)\n/m.exec(banner) ?? [];
+      if (url !== '' || banner.includes('is running')) resolve({ url, banner, stop: (signal = 'SIGTERM') => { child.kill(signal); return ended; } });
     });
     let err = '';
     child.stderr?.on('data', (chunk: Buffer) => { err += chunk.toString(); });

@@ -61,6 +61,30 @@ export async function ask(url: string, method: string, path: string, body?: unkn
   return { status: answer.status, headers: answer.headers, text, body: type.includes('json') && text !== '' ? JSON.parse(text) : undefined };
 }
 
+/** All items of a list, page by page. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export async function askAll(url: string, path: string, limit = 200): Promise<any[]> {
+  const items = [];
+  for (let cursor = ''; ;) {
+    const { status, text, body } = await ask(url, 'GET', `${path}${path.includes('?') ? '&' : '?'}limit=${limit}${cursor}`);
+    if (status !== 200) throw new Error(`GET ${path}: ${text}`);
+    items.push(...body.items);
+    if (body.nextCursor === undefined) return items;
+    cursor = `&cursor=${encodeURIComponent(body.nextCursor)}`;
+  }
+}
+
+/** Asks again and again until `found` gives something. @throws Error after `withinMs` */
+export async function eventually<T>(what: string, found: () => Promise<T | undefined | false>, withinMs = 10_000, everyMs = 20): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const result = await found();
+    if (result !== undefined && result !== false) return result;
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
 /** An issuer of tokens, and the settings that trust it. */
 export async function tokenIssuer() {
   const { publicKey, privateKey } = await generateKeyPair('ES256');

@@ -3,7 +3,7 @@ import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { refusingOutages, type Database } from './database.js';
-import { columnAt, columnValue, createTable, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
+import { columnAt, columnValue, createTable, element, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
 const facetSize = 100;
 const preparedShapes = 100;
@@ -154,7 +154,7 @@ function writeStatement({ name, columns }: Table): string {
 
 function holds(condition: Condition, { name, type }: Column, value: (one: unknown) => string): string {
   if ('in' in condition) {
-    if (type === 'text[]') return `${name} && ${value(condition.in)}::text[]`;
+    if (type === 'text[]') return `${name} && ${value(condition.in.map(element))}::text[]`;
     return condition.in.length === 1 ? `${name} = ${value(condition.in[0])}` : `${name} = any(${value(condition.in)}::${type}[])`;
   }
   const { from, to, before } = condition;

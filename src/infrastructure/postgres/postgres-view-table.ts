@@ -39,7 +39,12 @@ function columnsOf(path: string, field: Field): Column[] {
 /** What goes into the column for a document, as a value of `unnest`. */
 export function columnValue(document: object, { path, type }: Column): unknown {
   const values = valuesAt(document, path);
-  return type === 'text[]' ? values.join(separator) : values[0] ?? null;
+  return type === 'text[]' ? values.map(element).join(separator) : values[0] ?? null;
+}
+
+/** A value of an array as it is stored and asked for: without the separator. */
+export function element(value: unknown): string {
+  return String(value).replace(/[\u001e\u001f]/g, (mark) => (mark === separator ? '\u001e1' : '\u001e0'));
 }
 
 /** Makes the table and its indexes where they are missing; safe when several processes do it at once. */

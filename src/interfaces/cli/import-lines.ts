@@ -11,7 +11,7 @@ import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { canonical } from '../canonical.js';
-import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
+import { commandFields, customerCommandTypes, identifier, instant, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
 import { parseStrictJson } from '../http/strict-json.js';
 
 /** So far: lines and bytes read, seconds since the beginning. */
@@ -108,7 +108,8 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
   async function run(line: Line, customerId = ''): Promise<CommandOutcome> {
     // What a customer may do depends on what the policies made of their earlier lines: waited for, so that every import ends in the same streams.
-    if (line.customerId !== undefined && unsettled.delete(customerId)) await settled();
+    // A cancellation is never refused for coming too early: it would overtake the approval, or not.
+    if ((line.customerId !== undefined || line.type === 'CancelOrder') && unsettled.delete(customerId)) await settled();
     if (consequential.has(line.type)) unsettled.add(customerId);
     for (let tries = 1; ; tries++) {
       try {
@@ -150,7 +151,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
 const envelope = {
   id: Joi.string().max(255).pattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, 'printable ASCII').required(),
-  at: Joi.string().isoDate().required(),
+  at: instant.required(),
 };
 
 const schemas = new Map<string, Joi.ObjectSchema>([

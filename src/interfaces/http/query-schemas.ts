@@ -1,6 +1,6 @@
 import Joi from 'joi';
 import { periods } from '../../application/period.js';
-import { currency, identifier } from '../command-schemas.js';
+import { currency, identifier, instant as anyInstant } from '../command-schemas.js';
 
 // Parameters of a URL are text: they are converted, strictly.
 
@@ -14,7 +14,7 @@ const list = (item: Joi.Schema) => Joi.custom((value: unknown, helpers) => {
   return parts;
 }).description('several are joined by commas');
 
-const instant = Joi.string().isoDate().custom((value: string) => new Date(value).toISOString()).description('ISO 8601');
+const instant = anyInstant.custom((value: string) => new Date(value).toISOString()).description('ISO 8601');
 const minor = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
 
 const page = {

@@ -31,7 +31,7 @@ export function lagMs({ behindSince, checkedAt }: ViewProgress, now: Date): numb
 
 /** `View-Position: orders=1234`: the highest position applied, per context. */
 export function freshness(progress: ViewProgress, clock: Clock): Record<string, string> {
-  const positions = [...highestApplied(progress)].map(([context, position]) => `${context}=${position}`);
+  const positions = [...highestApplied(progress)].sort().map(([context, position]) => `${context}=${position}`);
   return { 'view-position': positions.join(', '), 'view-lag-ms': String(lagMs(progress, clock.now())) };
 }
 
