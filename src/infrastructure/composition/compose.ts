@@ -24,6 +24,7 @@ import { runProjector } from '../../application/projector.js';
 import { runRelay, type RelayState } from '../../application/relay.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
+import { createUnseen } from '../../application/unseen.js';
 import type { Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
@@ -137,9 +138,11 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     return { name: `policy ${policy.name}`, role: 'policies', context: policy.to, shared: feed.shared, work: (stop) => runPolicy(policy, { feed, checkpoints: own, handle, logger }, stop) };
   }
 
-  const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
+  const withUnseen = createUnseen({ stores, heads: headsOf, partitions: config.partitions });
+  const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision, contexts }, store }): Promise<ViewState> => {
     try {
-      return { name, revision, progress: await store.progress() };
+      const progress = await store.progress();
+      return { name, revision, progress: progress && await withUnseen(contexts, progress).catch(() => progress) };
     } catch (error) {
       return { name, revision, progress: undefined, error: (error as Error).message };
     }
