@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
+import { outages } from './outages.js';
 
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
 });
 
 const trials: Record<string, () => Promise<string>> = {
+  outages: () => outages({ seconds: Number(values.seconds) }).finally(stopPostgres),
   async streams() {
     const database = await freshDatabase();
     try {
