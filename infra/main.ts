@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { OperatorError } from '../src/infrastructure/operator-error.js';
@@ -9,7 +8,7 @@ import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded-po
 import { makeCertificates } from './certificates.js';
 import { checkElasticsearch, elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from './elasticsearch.js';
 import { checkKafka, kafkaCommand, kafkaPidFile, startKafka } from './kafka.js';
-import { stopServer } from './processes.js';
+import { freePort, stopServer } from './processes.js';
 import { fetchSoftware } from './software.js';
 import { certificatesDirectory, directory, readState, runningServers, settingsOf, stateFile, type State } from './state.js';
 
@@ -102,14 +101,6 @@ async function makeDatabases(): Promise<Record<typeof databases[number], string>
     await client.end();
   }
   return Object.fromEntries(databases.map((name) => [name, url.replace(/[^/]*$/, name)])) as Record<typeof databases[number], string>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => { server.listen(0, '127.0.0.1', listening); });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 try {

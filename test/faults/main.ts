@@ -5,6 +5,7 @@ import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/post
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
 import { lostAnswers } from './lost-answers.js';
+import { outages } from './outages.js';
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
 
@@ -19,6 +20,7 @@ const { values, positionals } = parseArgs({
 });
 
 const trials: Record<string, () => Promise<string>> = {
+  outages: () => outages({ seconds: Number(values.seconds) }).finally(stopPostgres),
   async streams() {
     const database = await freshDatabase();
     try {

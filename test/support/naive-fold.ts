@@ -8,7 +8,7 @@ import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-sign
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { canonical } from '../../src/interfaces/canonical.js';
-import { askAll } from './service.js';
+import { ask, askAll } from './service.js';
 
 /** The whole log of a context, read past the service. */
 export async function wholeLog(url: string, context: Context): Promise<RecordedEvent[]> {
@@ -40,10 +40,7 @@ export async function differencesFromLog(urls: Readonly<Record<Context, string>>
   const found = {
     orders: byId(await askAll(urls.orders, '/orders'), 'orderId'),
     customers: byId(await askAll(urls.customers, '/customers'), 'customerId'),
-    history: byId(await Promise.all(Object.keys(expected.history).map(async (id) => {
-      const answer = await fetch(`${urls.customers}/customers/${id}/history`);
-      return await answer.json() as { customerId: string };
-    })), 'customerId'),
+    history: byId(await histories(urls.customers, Object.keys(expected.history)), 'customerId'),
   };
   return (['orders', 'customers', 'history'] as const).flatMap((view) => {
     const text = (document: object | undefined) => (document === undefined ? 'nothing' : canonical(document));
@@ -51,6 +48,14 @@ export async function differencesFromLog(urls: Readonly<Record<Context, string>>
     return [...new Set([...Object.keys(right ?? {}), ...Object.keys(seen ?? {})])]
       .filter((id) => text(right?.[id]) !== text(seen?.[id])).map((id) => `${view} ${id}: ${text(seen?.[id])} instead of ${text(right?.[id])}`);
   });
+}
+
+async function histories(url: string, ids: readonly string[], atOnce = 20): Promise<{ customerId: string }[]> {
+  const found: { customerId: string }[] = [];
+  for (let from = 0; from < ids.length; from += atOnce) {
+    found.push(...await Promise.all(ids.slice(from, from + atOnce).map(async (id) => (await ask(url, 'GET', `/customers/${id}/history`)).body as { customerId: string })));
+  }
+  return found;
 }
 
 function byId<D extends object>(documents: readonly D[], key: keyof D): Record<string, D> {
