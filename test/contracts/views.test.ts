@@ -22,7 +22,8 @@ import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-ch
 import { partitions, quiet } from '../support/events.js';
 
 viewStoreContract('memory', async () => ({ stores: new MemoryViewStores(), close: async () => undefined }));
-describe('views on postgres', () => {
+describe('views on postgres', function () {
+  this.timeout(60_000);
   let fresh: TestDatabase;
   before(async () => { fresh = await freshDatabase(); });
   after(() => fresh.drop());

@@ -22,7 +22,7 @@ import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-st
 import { OperatorError } from '../../src/infrastructure/operator-error.js';
 import { run, type Environment } from '../support/cli.js';
 import { clock, newEvent, partitions, quiet } from '../support/events.js';
-import { elasticsearchSettings, notRun, runPrefix } from '../support/infra.js';
+import { elasticsearchSettings, forgetIndices, notRun, runPrefix } from '../support/infra.js';
 import { temporaryDirectory } from '../support/postgres.js';
 import { startService, type TestService } from '../support/service.js';
 import { proxied, type TcpProxy } from '../support/tcp-proxy.js';
@@ -140,8 +140,7 @@ else {
     });
     afterEach(async () => {
       sandbox.restore();
-      const names = await indices();
-      if (names.length > 0) await client.indices.delete({ index: names });
+      await forgetIndices(client, prefix);
     });
 
     const indices = async () => Object.keys(await client.indices.get({ index: `${prefix}-*` })).sort();
@@ -332,6 +331,24 @@ else {
         proxy.restore();
         await until(async () => (await list()).status === 200);
         expect((await list(token)).body.total).to.equal(2);
+      });
+
+      it('a silent network holds up neither commands nor readiness, and queries not for long', async () => {
+        service = await startService(environment);
+        const before = (await register('before')).headers.get('consistency-token')!;
+        expect((await list(before)).body.total).to.equal(1);
+        proxy.blackHole();
+        const began = performance.now();
+        const registered = await register('during');
+        expect([registered.status, performance.now() - began < 1_000]).to.deep.equal([201, true]);
+        const ready = await service.ask('GET', '/health/ready');
+        expect([ready.status, ready.body.status]).to.deep.equal([200, 'degraded']);
+        expect(performance.now() - began).to.be.below(7_000);
+        expect((await list()).status).to.equal(503);
+        expect(performance.now() - began).to.be.below(20_000);
+        proxy.restore();
+        const found = await list(registered.headers.get('consistency-token')!).then((first) => (first.status === 503 ? list(registered.headers.get('consistency-token')!) : first));
+        expect([found.status, found.body.total], found.text).to.deep.equal([200, 2]);
       });
 
       it('an index that is deleted underneath stops its view and no other, loudly, until it is made again', async () => {

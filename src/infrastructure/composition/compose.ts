@@ -162,7 +162,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
     try {
-      return { name, revision, progress: await store.progress() };
+      return { name, revision, progress: await promptly(() => store.progress()) };
     } catch (error) {
       return { name, revision, progress: undefined, error: (error as Error).message };
     }
@@ -228,12 +228,19 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 }
 
 async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
-  let timer: NodeJS.Timeout | undefined;
   try {
-    await Promise.race([question(), new Promise((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
+    await promptly(question);
     return { name, vital, status: 'up' };
   } catch (error) {
     return { name, vital, status: 'down', error: (error as Error).message };
+  }
+}
+
+/** Whoever looks at the whole service does not wait long for one silent part of it. */
+async function promptly<T>(question: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([question(), new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
   } finally {
     clearTimeout(timer);
   }
