@@ -41,6 +41,8 @@ export async function temporaryDirectory(): Promise<string> {
 }
 
 async function startServer() {
+  // Under tsx the hooks that stop it are given a copy of this module that knows nothing of it.
+  process.once('beforeExit', () => { void stopPostgres(); });
   const directory = await temporaryDirectory();
   return { server: await openEmbeddedPostgres(directory), directory };
 }
