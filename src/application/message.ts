@@ -25,7 +25,7 @@ export interface ChainedEvent extends FeedEvent {
 }
 
 /** CloudEvents 1.0 in JSON, with our own attributes: the public contract of the topics. */
-interface Envelope {
+export interface Envelope {
   specversion: '1.0';
   id: string;
   /** `/<context>` */

@@ -7,8 +7,8 @@ export const customerCommandTypes = ['RegisterCustomer', 'ChangeCustomerDetails'
 export const orderCommandTypes = ['PlaceOrder', 'PayOrder', 'ShipOrder', 'DeliverOrder', 'CancelOrder'] as const;
 export type CommandType = (typeof customerCommandTypes)[number] | (typeof orderCommandTypes)[number];
 
-const text = (max: number) => Joi.string().min(1).max(max).pattern(/\S/, 'not only spaces');
-const minor = () => Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
+export const text = (max: number) => Joi.string().min(1).max(max).pattern(/\S/, 'not only spaces');
+export const minor = () => Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
 
 export const identifier = Joi.string().max(64).pattern(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, ".", "_" and "-", beginning with a letter or digit')
   .description('1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit');
@@ -19,14 +19,14 @@ export const instant = Joi.string().isoDate().custom((value: string, helpers) =>
   return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
 });
 
-const name = text(200);
-const contactName = text(200);
-const email = Joi.string().max(254).email({ tlds: false });
-const address = Joi.object({ street: text(200), city: text(100), region: text(100), postalCode: text(20), country: text(100) }).min(1);
-const creditLimitMinor = minor().allow(null).description('minor units; null: no limit');
-const reason = text(500);
+export const name = text(200);
+export const contactName = text(200);
+export const email = Joi.string().max(254).email({ tlds: false });
+export const address = Joi.object({ street: text(200), city: text(100), region: text(100), postalCode: text(20), country: text(100) }).min(1);
+export const creditLimitMinor = minor().allow(null).description('minor units; null: no limit');
+export const reason = text(500);
 
-const line = Joi.object({
+export const line = Joi.object({
   sku: text(64).required(),
   name: text(200).required(),
   quantity: Joi.number().integer().min(1).max(1_000_000).required(),

@@ -1,10 +1,5 @@
-import { execFile } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
-import { temporaryDirectory } from '../support/postgres.js';
+import { faultsOf } from '../support/redocly.js';
 import { startService, type TestService } from '../support/service.js';
 
 describe('the documentation', function () {
@@ -16,17 +11,7 @@ describe('the documentation', function () {
   it('is an OpenAPI document without a fault', async () => {
     const { body } = await service.ask('GET', '/openapi.json');
     expect(Object.keys(body.paths)).to.include.members(['/orders', '/orders/{orderId}/ship', '/customers/{customerId}/credit-limit']);
-    const directory = await temporaryDirectory();
-    try {
-      const file = join(directory, 'openapi.json');
-      await writeFile(file, JSON.stringify(body));
-      const { stdout } = await promisify(execFile)(process.execPath, [join(packageRoot, 'node_modules/@redocly/cli/bin/cli.js'), 'lint', '--extends=recommended', '--format=json', file],
-        { cwd: directory, env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' } }).catch((error: unknown) => error as { stdout: string });
-      const { problems } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as { problems: { ruleId: string; message: string; location: { pointer?: string }[] }[] };
-      expect(problems.map(({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer ?? ''}: ${message}`)).to.deep.equal([]);
-    } finally {
-      await rm(directory, { recursive: true });
-    }
+    expect(await faultsOf(body)).to.deep.equal([]);
   });
 
   it('describes what the service takes', async () => {

@@ -33,6 +33,7 @@ import type { Component, ViewState } from '../../interfaces/http/status.js';
 import type { Config, Role } from '../config.js';
 import { cursorSecretOf } from '../cursor-secret.js';
 import { openKeySet } from '../jwks.js';
+import { eventsTopic } from '../kafka/kafka-topics.js';
 import { Lifecycle } from '../lifecycle.js';
 import { OperatorError } from '../operator-error.js';
 import { version } from '../package-root.js';
@@ -178,6 +179,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
       ({ name, vital: false, status: state === 'running' ? 'up' : state === 'standby' ? 'standby' : 'down', ...(error !== undefined && { error }) }))];
   }
 
+  const topicPrefix = config.adapters.feed === 'kafka' ? config.kafka?.topicPrefix : undefined;
   const app = createApp({
     ...(stores.customers && views.customers && views.customerHistory && customerCommands && commandQueues.customers
       && { customers: { commands: customerCommands, queue: commandQueues.customers, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
@@ -187,6 +189,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     components,
     viewStates,
     relays: () => [...relayStates.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < relayPauseMs).map(({ state }) => state),
+    topics: { nameOf: (context) => eventsTopic(topicPrefix ?? '{prefix}', context), published: topicPrefix !== undefined, partitions: config.partitions },
     authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks) }),
     cursorSecret: await cursorSecretOf(config),
     sagaTimeoutSeconds: config.sagaTimeoutSeconds,

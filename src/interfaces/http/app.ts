@@ -14,10 +14,12 @@ import type { Logger } from '../../application/ports/logger.js';
 import type { Span, Tracer } from '../../application/ports/tracer.js';
 import type { RelayState } from '../../application/relay.js';
 import type { Traces } from '../../application/traces.js';
+import { contexts } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
 import { authorize, nobody, type Authenticate } from './access.js';
+import { asyncApiOf, type Topics } from './asyncapi.js';
 import { createCursors } from './cursor.js';
 import { commandRoutes } from './commands.routes.js';
 import { customerRoutes } from './customers.routes.js';
@@ -38,6 +40,7 @@ export interface HttpDependencies {
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
   relays: () => readonly RelayState[];
+  topics: Topics;
   authenticate: Authenticate;
   cursorSecret: string;
   sagaTimeoutSeconds: number;
@@ -82,6 +85,8 @@ export function createApp(dependencies: HttpDependencies): Express {
   for (const route of routes) app[route.method](route.path, traced(route, dependencies.tracer, answering(route, dependencies, metrics)));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
+  const events = asyncApiOf(contexts.filter((context) => dependencies[context] !== undefined), dependencies.topics, dependencies.version);
+  app.get('/asyncapi.json', (_request, response) => { send(response, { status: 200, body: events }); });
   app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerUi.serve, swaggerUi.setup(documentation, { customSiteTitle: 'Orderfold' }));
   for (const path of new Set(routes.map((route) => route.path))) {
     const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());

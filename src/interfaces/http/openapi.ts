@@ -1,5 +1,6 @@
 import type Joi from 'joi';
 import { scopes } from './access.js';
+import { schemaOf } from './json-schema.js';
 import { requestHeaders, type Answer, type Route } from './route.js';
 import { problem } from './schemas.js';
 
@@ -83,12 +84,6 @@ function quoted(scope: string): string {
 
 function tagOf({ path }: { path: string }): string {
   return path.split('/')[1] ?? '';
-}
-
-interface JsonSchema { properties?: Record<string, { description?: string }>; required?: string[] }
-
-function schemaOf(schema: Joi.Schema): JsonSchema {
-  return (schema as unknown as { '~standard': { jsonSchema: { input(options: { target: string }): JsonSchema } } })['~standard'].jsonSchema.input({ target: 'draft-2020-12' });
 }
 
 function parametersOf(schema: Joi.Schema | undefined, place: 'path' | 'query'): object[] {
