@@ -4,7 +4,7 @@ import { stopPostgres } from '../test/support/postgres.js';
 import { benchAppend, benchStreamRead } from './append.js';
 import { spread, type Comparison, type Measurement } from './figures.js';
 import { benchHttp } from './http.js';
-import { benchProduction } from './production.js';
+import { benchBacklog, benchSteadyLoad } from './production.js';
 import { benchFold, benchList, benchMemory } from './views.js';
 
 // `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
@@ -21,11 +21,13 @@ const benches: Record<string, () => Promise<Comparison | Measurement | Measureme
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),
-  // Needs `npm run infra:up`.
-  production: () => benchProduction(),
+  // These need `npm run infra:up`.
+  'production-backlog': () => benchBacklog(),
+  'production-load': () => benchSteadyLoad(),
 };
 
-const chosen = positionals.length === 0 ? Object.keys(benches).filter((name) => name !== 'production') : positionals;
+const ofProduction = Object.keys(benches).filter((name) => name.startsWith('production'));
+const chosen = positionals.length === 0 ? Object.keys(benches).filter((name) => !ofProduction.includes(name)) : positionals.flatMap((name) => (name === 'production' ? ofProduction : name));
 const machine = { node: process.version, cpu: cpus()[0]?.model.trim(), cores: cpus().length };
 const figures: (Comparison | Measurement)[] = [];
 if (!values.json) console.log(`Node ${machine.node}, ${machine.cores} cores of ${machine.cpu ?? 'unknown'}, ${rounds} rounds\n`);

@@ -8,6 +8,7 @@ import type { EventStore } from './ports/event-store.js';
 import type { LogSignal } from './ports/log-signal.js';
 import { untraced, type Tracer } from './ports/tracer.js';
 import { createAlarm } from './alarm.js';
+import { pause } from './supervisor.js';
 import { causesOf } from './causes.js';
 
 interface Dependencies {
@@ -33,6 +34,8 @@ export interface RelayState {
 export const relayCheckpoint = 'relay';
 const pageSize = 2_000;
 const pollMs = 400;
+/** From one page to the next where there is no backlog: under load, many small ones cost three round trips each. */
+const paceMs = 10;
 
 /**
  * Takes the log of a context to its topic until `stop`: read, publish, move the checkpoint. Killed anywhere, it publishes again what it had not noted, and loses nothing.
@@ -74,7 +77,9 @@ export async function runRelay(
         after = end.position;
       }
       report({ context, published, position: after, behindSince: next?.recordedAt ?? null });
-      if (next === undefined) await alarm.wait(pollMs);
+      if (next !== undefined) continue;
+      if (end !== undefined) await pause(paceMs, stop);
+      await alarm.wait(pollMs);
     }
   } finally {
     unsubscribe();

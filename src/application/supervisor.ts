@@ -40,7 +40,7 @@ export async function supervise(
 
 /** Resolves after `ms`, or at once when `stop` is aborted. */
 export function pause(ms: number, stop: AbortSignal): Promise<void> {
-  if (stop.aborted) return Promise.resolve();
+  if (stop.aborted || ms <= 0) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

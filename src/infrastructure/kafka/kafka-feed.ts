@@ -22,6 +22,10 @@ interface Dependencies {
 const heartbeatMs = 800;
 const sessionMs = 10_000;
 const fetchWaitMs = 250;
+/** Of one partition in one fetch; what is decoded and not yet delivered is in memory. */
+const fetchBytes = 256 * 1_024;
+/** From one batch to the next: under load, many small ones cost the subscriber a write each. */
+const paceMs = 20;
 /** A batch as big as this keeps a subscriber busy for about a second. */
 const batchSize = 5_000;
 const commitEveryMs = 2_000;
@@ -103,7 +107,7 @@ class Run {
     this.stop.addEventListener('abort', onStop, { once: true });
     const consumer = kafka.consumer({
       groupId: `${topicPrefix}${this.subscription.group}`,
-      sessionTimeout: sessionMs, rebalanceTimeout: sessionMs, heartbeatInterval: 1_000, maxWaitTimeInMs: fetchWaitMs, allowAutoTopicCreation: false,
+      sessionTimeout: sessionMs, rebalanceTimeout: sessionMs, heartbeatInterval: 1_000, maxWaitTimeInMs: fetchWaitMs, maxBytesPerPartition: fetchBytes, allowAutoTopicCreation: false,
       // Whoever supervises us starts anew, with what the subscriber has by then.
       retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) },
     });
@@ -278,6 +282,7 @@ class Run {
       // The other partitions of the same fetch arrive in the same moment.
       await new Promise((resolve) => setImmediate(resolve));
       while (this.waiting.length > 0 && !this.ended()) {
+        await pause(this.lastDelivery + paceMs - performance.now(), this.stop);
         taken = this.take();
         const progress = this.progress();
         for (const { source: one, reached, behindSince } of taken) {
