@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Client, estypes } from '@elastic/elasticsearch';
 import { keepNewest } from '../../application/keep-newest.js';
 import { furthest } from '../../application/partition.js';
@@ -87,7 +88,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return this.serving(async () => {
       const conflicts = await this.store(documents);
       if (documents.length > 0) await this.refresh();
-      if (conflicts.length === 0) await this.moveProgress(progress);
+      if (conflicts.length === 0) await this.moveProgress(progress, documents.length > 0);
       return conflicts;
     });
   }
@@ -236,10 +237,15 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   /** Others may be moving it for other partitions: nobody's move is lost. */
-  private async moveProgress(progress: ViewProgress): Promise<void> {
-    for (;;) {
+  private async moveProgress(progress: ViewProgress, refreshed: boolean): Promise<void> {
+    for (let searchable = refreshed; ;) {
       const { stored, seqNo, primaryTerm } = await this.readProgress();
       const next: ViewProgress = { ...progress, applied: furthest(stored?.progress.applied ?? {}, progress.applied) };
+      // Whoever died between a bulk and its refresh left documents that no search finds; whoever goes on has nothing to write, and would call them applied.
+      if (!searchable && !isDeepStrictEqual(next.applied, stored?.progress.applied)) {
+        await this.refresh();
+        searchable = true;
+      }
       const { status } = await this.client.index({
         index: this.alias, id: progressId, require_alias: true,
         ...(seqNo === undefined || primaryTerm === undefined ? { op_type: 'create' as const } : { if_seq_no: seqNo, if_primary_term: primaryTerm }),
