@@ -18,8 +18,8 @@ export const brokerSettings = {
   'transaction.state.log.min.isr': '1',
 };
 
-/** A broker that is its own controller, on 127.0.0.1. */
-export async function startKafka(directory: string, { javaHome, kafka }: Software, ports: { broker: number; controller: number }): Promise<void> {
+/** A broker that is its own controller, on 127.0.0.1. `advertised`: the port that clients are sent to, where it is not the broker's own. */
+export async function startKafka(directory: string, { javaHome, kafka }: Software, ports: { broker: number; controller: number; advertised?: number }): Promise<void> {
   const home = join(directory, 'kafka');
   const data = join(home, 'data');
   const properties = join(home, 'server.properties');
@@ -30,6 +30,7 @@ export async function startKafka(directory: string, { javaHome, kafka }: Softwar
     'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
     'controller.listener.names': 'CONTROLLER',
     listeners: `PLAINTEXT://127.0.0.1:${ports.broker},CONTROLLER://127.0.0.1:${ports.controller}`,
+    ...(ports.advertised !== undefined && { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${ports.advertised}` }),
     'log.dirs': data,
     // One machine, one broker: consumer groups need not wait for others to join.
     'offsets.topic.num.partitions': '8',

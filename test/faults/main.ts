@@ -1,8 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
+import { realServers } from '../support/infra.js';
+import { ownServers, serverNames } from './behind-proxies.js';
+import { crashPoints, realCrashPoints } from './crash-points.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
+import { faultNames, servers } from './servers.js';
 
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
@@ -13,6 +17,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     kills: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '60' },
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -33,6 +38,20 @@ const trials: Record<string, () => Promise<string>> = {
     } finally {
       await rm(dataDir, { recursive: true, force: true });
     }
+  },
+  async servers() {
+    const faults = serverNames.flatMap((server) => faultNames.map((fault) => [server, fault] as const)).filter((one) => one.join(' ').includes(values.only));
+    const environment = await ownServers();
+    try {
+      return await servers(environment, { seed: Number(values.seed), faults, say: console.log });
+    } finally {
+      await environment.close();
+    }
+  },
+  async 'crash-points'() {
+    const seed = Number(values.seed);
+    const inMemory = await crashPoints({ seed });
+    return realServers === undefined ? `${inMemory}; not run on real servers: npm run infra:up starts them` : `${inMemory}; ${await realCrashPoints(realServers, { seed })}`;
   },
 };
 
