@@ -139,7 +139,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   const viewStates = () => Promise.all(declared.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
     try {
-      return { name, revision, progress: await store.progress() };
+      return { name, revision, progress: await inTime(store.progress()) };
     } catch (error) {
       return { name, revision, progress: undefined, error: (error as Error).message };
     }
@@ -205,12 +205,19 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
 
 async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
-  let timer: NodeJS.Timeout | undefined;
   try {
-    await Promise.race([question(), new Promise((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
+    await inTime(question());
     return { name, vital, status: 'up' };
   } catch (error) {
     return { name, vital, status: 'down', error: (error as Error).message };
+  }
+}
+
+/** Whoever asks how the service is has little time. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await Promise.race([answer, new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
   } finally {
     clearTimeout(timer);
   }
