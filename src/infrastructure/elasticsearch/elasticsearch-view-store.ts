@@ -16,6 +16,8 @@ const readSize = 1_000;
 const largestBulk = 2_000;
 const smallestBulk = 50;
 const bulkAttempts = 6;
+/** A query that is not answered is refused; a projector can wait longer. */
+const queryTimeoutMs = 4_000;
 const rememberedPlaces = 50_000;
 /** No document has this id: those begin with a letter or a digit. */
 const progressId = '~progress';
@@ -55,8 +57,10 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   private readonly written = new Map<string, Written>();
   private bulkSize = largestBulk / 2;
   private lastRefresh = -Infinity;
+  private readonly queries: Client;
 
   constructor(private readonly view: View<D>, private readonly client: Client, private readonly options: Options) {
+    this.queries = client.child({ requestTimeout: queryTimeoutMs });
     this.alias = indexNamesOf(view, options.indexPrefix).alias;
   }
 
@@ -72,7 +76,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return this.serving(async () => {
       const found = new Map<string, StoredDocument<D>>();
       for (let from = 0; from < ids.length; from += readSize) {
-        const { docs } = await this.client.mget<Source<D>>({ index: this.alias, ids: ids.slice(from, from + readSize), _source_excludes: ['words', 'fields'] });
+        const { docs } = await (ids.length === 1 ? this.queries : this.client).mget<Source<D>>({ index: this.alias, ids: ids.slice(from, from + readSize), _source_excludes: ['words', 'fields'] });
         for (const doc of docs) {
           if (!('found' in doc) || !doc.found || doc._source === undefined) continue;
           const { id, revision, applied, deleted, document } = doc._source;
@@ -103,7 +107,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       const order = sort.descending ? 'desc' : 'asc';
       // Before the documents: what it says has been applied can then be found.
       const { stored } = await this.readProgress();
-      const { hits, aggregations } = await this.client.search<Source<D>, Record<string, estypes.AggregationsMultiBucketAggregateBase<Bucket>>>({
+      const { hits, aggregations } = await this.queries.search<Source<D>, Record<string, estypes.AggregationsMultiBucketAggregateBase<Bucket>>>({
         index: this.alias,
         query: { bool: { filter } },
         sort: [{ [this.field(sort.field)]: { order } }, { id: { order } }],
@@ -185,6 +189,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     }).catch((error: unknown) => {
       // What became of it is not known: nothing that is remembered can be built on.
       for (const { id } of chunk) this.written.delete(id);
+      // A node that cannot do so much in time, cold or busy, would not do it the next time either.
+      if (error instanceof Error && error.name === 'TimeoutError') this.bulkSize = Math.max(smallestBulk, Math.floor(this.bulkSize / 2));
       throw error;
     });
     chunk.forEach((stored, index) => {
@@ -231,7 +237,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   private async readProgress(): Promise<{ stored: StoredProgress | undefined; seqNo?: number; primaryTerm?: number }> {
-    const { found, _source, _seq_no, _primary_term } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404] });
+    const { found, _source, _seq_no, _primary_term } = await this.queries.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404] });
     if (!found || _source === undefined) return { stored: undefined };
     return { stored: _source, ...(_seq_no !== undefined && { seqNo: _seq_no }), ...(_primary_term !== undefined && { primaryTerm: _primary_term }) };
   }
