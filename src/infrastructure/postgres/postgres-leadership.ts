@@ -4,16 +4,15 @@ import { pause } from '../../application/supervisor.js';
 import { endClient, type Database } from './database.js';
 
 const pollMs = 500;
-/** A leader that has not been answered knows that it leads no more (this, and the time for an answer) before the server gives its lock to another one. */
-const beatMs = 3_000;
-const leaseMs = 15_000;
+/** A leader that is not answered knows that it leads no more, after the first two together, before the server gives its lock to another one. */
+const lease = { beatMs: 3_000, answerMs: 5_000, leaseMs: 15_000 };
 
 /**
  * A session's advisory lock per name: PostgreSQL gives it up when the process dies, so another one takes over within half a second; and when it hears
  * nothing from the leader for 15 s, as behind a network that swallows everything.
  */
 export class PostgresLeadership implements Leadership {
-  constructor(private readonly database: Database) {}
+  constructor(private readonly database: Database, private readonly limits = lease) {}
 
   async lead(name: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>): Promise<void> {
     const client = await this.database.connect('runtime');
@@ -23,12 +22,13 @@ export class PostgresLeadership implements Leadership {
     const ends = AbortSignal.any([stop, lost.signal]);
     let beat: NodeJS.Timeout | undefined;
     try {
-      await client.query(`set idle_session_timeout = ${leaseMs}`);
+      await client.query(`set idle_session_timeout = ${this.limits.leaseMs}`);
       while (!await lock(client, name)) {
         await pause(pollMs, ends);
         if (ends.aborted) return;
       }
-      beat = setInterval(() => { client.query('select').catch(() => { lost.abort(); }); }, beatMs);
+      const question = { text: 'select', query_timeout: this.limits.answerMs };
+      beat = setInterval(() => { client.query(question).catch(() => { lost.abort(); }); }, this.limits.beatMs);
       await work(ends);
     } finally {
       clearInterval(beat);
