@@ -2,10 +2,11 @@ import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { realServers } from '../support/infra.js';
-import { ownServers, serverNames } from './behind-proxies.js';
+import { ownServers, serverNames, sharedServers } from './behind-proxies.js';
 import { crashPoints, realCrashPoints } from './crash-points.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
+import { projectorKills } from './projectors.js';
 import { faultNames, servers } from './servers.js';
 
 
@@ -18,6 +19,7 @@ const { values, positionals } = parseArgs({
     kills: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '60' },
     only: { type: 'string', default: '' },
+    away: { type: 'string', default: '10' },
   },
 });
 
@@ -43,9 +45,19 @@ const trials: Record<string, () => Promise<string>> = {
     const faults = serverNames.flatMap((server) => faultNames.map((fault) => [server, fault] as const)).filter((one) => one.join(' ').includes(values.only));
     const environment = await ownServers();
     try {
-      return await servers(environment, { seed: Number(values.seed), faults, say: console.log });
+      return await servers(environment, { seed: Number(values.seed), faults, faultMs: Number(values.away) * 1_000, say: console.log });
     } finally {
       await environment.close();
+    }
+  },
+  async projectors() {
+    const environment = await sharedServers();
+    if (environment === undefined) throw new Error('npm run infra:up starts the servers that this needs');
+    try {
+      return await projectorKills(environment, { seed: Number(values.seed), seconds: Number(values.seconds) });
+    } finally {
+      await environment.close();
+      await stopPostgres();
     }
   },
   async 'crash-points'() {

@@ -62,10 +62,16 @@ export class Production implements AskedService {
         if (role === 'api' && url !== undefined) this.url = url;
         if (/is ready at http\S+|is running/.test(output)) resolve();
       });
-      child.stderr?.on('data', (chunk: Buffer) => { this.said.push(`${name}: ${chunk.toString()}`); if (this.said.length > 200) this.said.shift(); });
+      child.stderr?.on('data', (chunk: Buffer) => {
+        for (const line of chunk.toString().trim().split('\n')) {
+          const words = `${name}: ${short(line)}\n`;
+          if (!this.said.slice(-20).some((said) => said.endsWith(words))) this.said.push(`${new Date().toISOString().slice(14, 23)} ${words}`);
+        }
+        this.said.splice(0, this.said.length - 200);
+      });
       child.once('exit', (code) => {
         if (this.children.get(name) === child) this.children.delete(name);
-        if (!this.ending.has(child)) this.said.push(`${name} ended by itself with ${code ?? 'no code'}`);
+        if (!this.ending.has(child)) this.said.push(`${name} ended by itself with ${code ?? 'no code'}\n`);
         reject(new Error(`${name} did not start: ${this.lastWords}`));
       });
     });
@@ -86,7 +92,7 @@ export class Production implements AskedService {
     if (this.children.size !== names) fail(`a process ended by itself: ${this.lastWords}`);
   }
 
-  get lastWords(): string { return this.said.slice(-25).join(''); }
+  get lastWords(): string { return this.said.slice(-60).join(''); }
 
   async stop(): Promise<void> {
     this.gone = true;
@@ -137,5 +143,16 @@ export class Production implements AskedService {
       if (names.length > 0) await search.indices.delete({ index: names });
       await forgetTopics(kafka, this.topicPrefix);
     });
+  }
+}
+
+/** Of a line of the log, what matters here. */
+function short(line: string): string {
+  try {
+    const { msg = '', worker = '', err, ...rest } = JSON.parse(line) as { msg?: string; worker?: string; err?: { message: string; details?: object; stack: string } };
+    const { level: _level, time: _time, pid: _pid, hostname: _hostname, ...facts } = rest as Record<string, unknown>;
+    return `${worker} ${msg} ${err === undefined ? JSON.stringify(facts) : `${err.message} ${JSON.stringify(err.details ?? {})} ${err.stack.split('\n').slice(1, 3).join(' ').replaceAll(/\s+/g, ' ').slice(0, 160)}`}`;
+  } catch {
+    return line;
   }
 }
