@@ -73,7 +73,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>> {
-    return this.serving(async () => {
+    const serve = ids.length === 1 ? this.answering.bind(this) : this.serving.bind(this);
+    return serve(async () => {
       const found = new Map<string, StoredDocument<D>>();
       for (let from = 0; from < ids.length; from += readSize) {
         const { docs } = await (ids.length === 1 ? this.queries : this.client).mget<Source<D>>({ index: this.alias, ids: ids.slice(from, from + readSize), _source_excludes: ['words', 'fields'] });
@@ -98,11 +99,11 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   progress(): Promise<ViewProgress | undefined> {
-    return this.serving(async () => (await this.readProgress()).stored?.progress);
+    return this.answering(async () => (await this.readProgress()).stored?.progress);
   }
 
   find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
-    return this.serving(async () => {
+    return this.answering(async () => {
       const filter = [{ term: { deleted: false } }, ...where.map((condition) => holds(this.view, condition)), ...(words === undefined ? [] : occur(words))];
       const order = sort.descending ? 'desc' : 'asc';
       // Before the documents: what it says has been applied can then be found.
@@ -147,6 +148,21 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return refusingFaults(async () => {
       await this.prepare();
       return work();
+    });
+  }
+
+  /** A query's time is limited as a whole: the client's own limit does not hold while a connection is being made. */
+  private answering<T>(work: () => Promise<T>): Promise<T> {
+    return refusingFaults(async () => {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => { reject(Object.assign(new Error('Elasticsearch has not answered'), { name: 'TimeoutError' })); }, queryTimeoutMs + 500);
+      });
+      try {
+        return await Promise.race([this.prepare().then(work), late]);
+      } finally {
+        clearTimeout(timer);
+      }
     });
   }
 
