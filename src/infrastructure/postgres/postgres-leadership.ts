@@ -28,7 +28,12 @@ export class PostgresLeadership implements Leadership {
         if (ends.aborted) return;
       }
       const question = { text: 'select', query_timeout: this.limits.answerMs };
-      beat = setInterval(() => { client.query(question).catch(() => { lost.abort(); }); }, this.limits.beatMs);
+      let asking = false;
+      beat = setInterval(() => {
+        if (asking) return;
+        asking = true;
+        client.query(question).then(() => { asking = false; }, () => { lost.abort(); });
+      }, this.limits.beatMs);
       await work(ends);
     } finally {
       clearInterval(beat);
