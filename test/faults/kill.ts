@@ -2,13 +2,11 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { checkAcknowledged, takeOrders, type Acknowledged, type AskedService } from './clients.js';
 import { fail, random, readWholeLog, type Random } from './support.js';
 
 // The service is killed with -9 again and again while clients place, pay, ship and cancel orders. Each client keeps its own record of what
 // was acknowledged, and asks again under the same key when no answer came. In the end that record is compared with the service, from outside.
-
-interface Acknowledged { method: string; path: string; key: string; body: string; answer: string }
-interface Answer { id: string; version: number; position: number; events: string[] }
 
 const clients = 24;
 
@@ -44,40 +42,6 @@ export async function kills(dataDir: string, { kills: times = 50, seed = 1, port
   }
 }
 
-/** Registers a customer, then takes one order after the other through its life, until it is told to stop and has no question open. */
-async function takeOrders(client: number, service: KilledService, record: Acknowledged[], dice: Random, stop: AbortSignal): Promise<void> {
-  let asked = 0;
-  async function ask(method: string, path: string, body: object): Promise<number> {
-    const key = `client-${client}-${asked++}`;
-    for (;;) {
-      if (stop.aborted && service.gone) return 0;
-      const answer = await service.request(method, path, JSON.stringify(body), { 'idempotency-key': key });
-      // No answer, or one that says "try again": the key makes it safe.
-      if (answer === undefined || answer.status === 503 || answer.status === 409 && answer.body.includes('in-progress')) {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-        continue;
-      }
-      if (answer.status < 300) record.push({ method, path, key, body: JSON.stringify(body), answer: answer.body });
-      return answer.status;
-    }
-  }
-
-  const customerId = `c-${client}`;
-  await ask('POST', '/customers', { customerId, name: `Customer ${client}`, currency: 'EUR', creditLimitMinor: null });
-  for (let order = 0; !stop.aborted; order++) {
-    const orderId = `o-${client}-${order}`;
-    const lines = [{ sku: `sku-${Math.floor(dice() * 50)}`, name: 'A thing', quantity: 1 + Math.floor(dice() * 5), unitPriceMinor: 100 }];
-    const until = async (wanted: number, path: string, body: object) => { while (await ask('POST', path, body) !== wanted && !service.gone) await new Promise((resolve) => setTimeout(resolve, 10)); };
-    await until(201, '/orders', { orderId, customerId, currency: 'EUR', lines });
-    if (dice() < 0.2) {
-      await ask('POST', `/orders/${orderId}/cancel`, { reason: 'changed my mind' });
-      continue;
-    }
-    await until(200, `/orders/${orderId}/pay`, { paymentReference: `p-${orderId}` });
-    if (dice() < 0.7) await ask('POST', `/orders/${orderId}/ship`, { carrier: 'Post' });
-  }
-}
-
 async function check(service: KilledService, record: readonly Acknowledged[], dice: Random): Promise<number> {
   // Asked once more under its key, a command is answered with the same bytes and changes nothing.
   const before = await readWholeLog(service.dataDir);
@@ -90,23 +54,7 @@ async function check(service: KilledService, record: readonly Acknowledged[], di
     logs[context].forEach(({ position }, index) => { if (position !== index + 1) fail(`${context}: position ${position} where ${index + 1} was due`); });
     if (context === 'orders' && logs.orders.length !== before.orders.length) fail('a repeated command was applied again');
   }
-  for (const { path, answer } of record) {
-    const { id, version, position, events } = JSON.parse(answer) as Answer;
-    const log = path.startsWith('/customers') ? logs.customers : logs.orders;
-    const stream = `${path.startsWith('/customers') ? 'customer' : 'order'}-${id}`;
-    events.forEach((type, index) => {
-      const stored = log[position - events.length + index];
-      if (stored?.stream !== stream || stored.version !== version - events.length + 1 + index || stored.type !== type) {
-        fail(`acknowledged but not stored: ${type} of ${stream} at ${position}`);
-      }
-    });
-  }
-  const twice = new Map<string, number>();
-  for (const { stream, type } of logs.orders) twice.set(`${stream} ${type}`, (twice.get(`${stream} ${type}`) ?? 0) + 1);
-  for (const [what, count] of twice) if (count > 1) fail(`${what} happened ${count} times`);
-  const reservations = new Map<string, number>();
-  for (const { type, orderId } of logs.customers) if (type === 'CreditReserved') reservations.set(orderId, (reservations.get(orderId) ?? 0) + 1);
-  for (const [orderId, count] of reservations) if (count > 1) fail(`credit was reserved ${count} times for ${orderId}`);
+  checkAcknowledged(record, logs);
 
   // The views catch up, and the saga ends for every order.
   const placed = logs.orders.filter(({ type }) => type === 'OrderPlaced').length;
@@ -134,7 +82,7 @@ async function check(service: KilledService, record: readonly Acknowledged[], di
 }
 
 /** The service as a process of its own, started as a user starts it. */
-class KilledService {
+class KilledService implements AskedService {
   private process: ChildProcess | undefined;
   private url = '';
 

@@ -1,11 +1,15 @@
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { kafkaSettings } from '../support/infra.js';
+import { kafkaSettings, realServers } from '../support/infra.js';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
+import { ownServers, serverNames, sharedServers } from './behind-proxies.js';
+import { crashPoints, realCrashPoints } from './crash-points.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
 import { lostAnswers } from './lost-answers.js';
 import { outages } from './outages.js';
+import { projectorKills } from './projectors.js';
+import { faultNames, servers } from './servers.js';
 
 // `npm run faults`: the long trials, not part of the quick tests. Each ends with one line of what it saw, or with the promise that was broken.
 
@@ -16,6 +20,8 @@ const { values, positionals } = parseArgs({
     kills: { type: 'string', default: '50' },
     times: { type: 'string', default: '200' },
     seconds: { type: 'string', default: '60' },
+    only: { type: 'string', default: '' },
+    away: { type: 'string', default: '10' },
   },
 });
 
@@ -41,6 +47,30 @@ const trials: Record<string, () => Promise<string>> = {
   async 'lost-answers'() {
     if (kafkaSettings === undefined) throw new Error('Kafka is not up: npm run infra:up starts it');
     return await lostAnswers(kafkaSettings.KAFKA_BROKERS, { times: Number(values.times) });
+  },
+  async servers() {
+    const faults = serverNames.flatMap((server) => faultNames.map((fault) => [server, fault] as const)).filter((one) => one.join(' ').includes(values.only));
+    const environment = await ownServers();
+    try {
+      return await servers(environment, { seed: Number(values.seed), faults, faultMs: Number(values.away) * 1_000, say: console.log });
+    } finally {
+      await environment.close();
+    }
+  },
+  async projectors() {
+    const environment = await sharedServers();
+    if (environment === undefined) throw new Error('npm run infra:up starts the servers that this needs');
+    try {
+      return await projectorKills(environment, { seed: Number(values.seed), seconds: Number(values.seconds) });
+    } finally {
+      await environment.close();
+      await stopPostgres();
+    }
+  },
+  async 'crash-points'() {
+    const seed = Number(values.seed);
+    const inMemory = await crashPoints({ seed });
+    return realServers === undefined ? `${inMemory}; not run on real servers: npm run infra:up starts them` : `${inMemory}; ${await realCrashPoints(realServers, { seed })}`;
   },
 };
 

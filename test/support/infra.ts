@@ -10,6 +10,15 @@ const settings = state && settingsOf(state);
 export const kafkaSettings = running.kafka ? settings : undefined;
 export const elasticsearchSettings = running.elasticsearch ? settings : undefined;
 
+/** The same for the adapters, with names that belong to this test run alone. */
+export const realServers = settings && running.kafka && running.elasticsearch ? {
+  kafka: { brokers: settings.KAFKA_BROKERS.split(','), topicPrefix: `orderfold-test-${process.pid}.` },
+  elasticsearch: {
+    url: settings.ELASTICSEARCH_URL, username: settings.ELASTICSEARCH_USERNAME, password: settings.ELASTICSEARCH_PASSWORD, ca: settings.ELASTICSEARCH_CA,
+    indexPrefix: `orderfold-test-${process.pid}`,
+  },
+} : undefined;
+
 /** Names that belong to this test run alone. */
 export const runPrefix = `orderfold-test-${process.pid}`;
 

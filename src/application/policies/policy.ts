@@ -3,6 +3,7 @@ import { Rejection } from '../../domain/shared/rejection.js';
 import type { CommandOutcome, Request } from '../execute.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { EventFeed, FeedBatch } from '../ports/event-feed.js';
+import type { RecordedEvent } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
 
@@ -13,6 +14,8 @@ export interface Policy<From extends Context, Command> {
   from: From;
   /** The context that the commands go to: the checkpoint is kept there. */
   to: Context;
+  /** What the command goes to. Commands to the same keep the order of their events, and behind one that failed none of them is tried. */
+  target: (event: EventsOf[From]) => string;
   on: { [T in EventsOf[From]['type']]?: (event: Extract<EventsOf[From], { type: T }>) => Command };
 }
 
@@ -32,29 +35,39 @@ export async function runPolicy<From extends Context, Command>(
   policy: Policy<From, Command>, { feed, checkpoints, handle, logger, tracer = untraced }: Dependencies<Command>, stop: AbortSignal,
 ): Promise<void> {
   const on = policy.on as Readonly<Record<string, ((event: EventsOf[Context]) => Command) | undefined>>;
+  const target = policy.target as (event: EventsOf[Context]) => string;
   const principal = `policy:${policy.name}`;
 
-  // All commands of a batch are under way together; those to one stream keep the order of their events.
+  async function apply(command: Command, { data, metadata, position }: RecordedEvent): Promise<void> {
+    const attributes = { 'orderfold.event': data.type, 'orderfold.correlation_id': metadata.correlationId };
+    try {
+      await tracer.span(`react ${policy.name}`, { kind: 'consumer', parent: metadata.traceparent, attributes }, ({ traceparent }) => handle(command, {
+        principal,
+        correlationId: metadata.correlationId,
+        causationId: metadata.id,
+        at: new Date(data.at),
+        ...(traceparent !== undefined && { traceparent }),
+        idempotency: { key: metadata.id, digest: metadata.id },
+      }));
+    } catch (error) {
+      if (!(error instanceof Rejection) || passing.has(error.code)) throw error;
+      logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');
+    }
+  }
+
+  // The commands of a batch are under way together, those to one target one after the other: a release must not go on without its reservation, which an outage held up.
   async function onBatch({ events, progress }: FeedBatch): Promise<void> {
     if (events.length === 0) return;
-    const outcomes = await Promise.allSettled(events.map(async ({ event: { data, metadata, position } }) => {
-      const react = on[data.type];
-      if (react === undefined) return;
-      try {
-        const attributes = { 'orderfold.event': data.type, 'orderfold.correlation_id': metadata.correlationId };
-        await tracer.span(`react ${policy.name}`, { kind: 'consumer', parent: metadata.traceparent, attributes }, ({ traceparent }) => handle(react(data), {
-          principal,
-          correlationId: metadata.correlationId,
-          causationId: metadata.id,
-          at: new Date(data.at),
-          ...(traceparent !== undefined && { traceparent }),
-          idempotency: { key: metadata.id, digest: metadata.id },
-        }));
-      } catch (error) {
-        if (!(error instanceof Rejection) || passing.has(error.code)) throw error;
-        logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');
-      }
-    }));
+    const lanes = new Map<string, Promise<void>>();
+    for (const { event } of events) {
+      const react = on[event.data.type];
+      if (react === undefined) continue;
+      const command = react(event.data);
+      const lane = target(event.data);
+      const before = lanes.get(lane);
+      lanes.set(lane, before === undefined ? apply(command, event) : before.then(() => apply(command, event)));
+    }
+    const outcomes = await Promise.allSettled(lanes.values());
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     await checkpoints.save(policy.name, progress);

@@ -6,6 +6,7 @@ export const holdOrReleaseCredit: Policy<'orders', CustomerCommand> = {
   name: 'hold-or-release-credit',
   from: 'orders',
   to: 'customers',
+  target: ({ customerId }) => customerId,
   on: {
     OrderPlaced: ({ customerId, orderId, totalMinor }) => ({ type: 'ReserveCredit', customerId, orderId, amountMinor: totalMinor }),
     OrderPaid: ({ customerId, orderId }) => ({ type: 'ReleaseCredit', customerId, orderId }),

@@ -17,7 +17,8 @@ const largestBulk = 2_000;
 /** A node takes 100 MB; what is between may take less, and a smaller one is not slower. */
 const largestBulkBytes = 5_000_000;
 const bulkAttempts = 6;
-const progressTimeoutMs = 5_000;
+/** A query that is not answered is refused; a projector can wait longer. */
+const queryTimeoutMs = 4_000;
 const rememberedPlaces = 50_000;
 /** No document has this id: those begin with a letter or a digit. */
 const progressId = '~progress';
@@ -87,7 +88,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>> {
-    return this.reading(async () => {
+    const ask = ids.length === 1 ? this.answering.bind(this) : this.reading.bind(this);
+    return ask(async () => {
       const found = new Map<string, StoredDocument<D>>();
       for (const { _source, ...doc } of await this.get<Source<D>>(ids, { _source_excludes: ['words', 'fields'] })) {
         found.set(_source.id, documentOf(_source));
@@ -109,7 +111,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   progress(): Promise<ViewProgress | undefined> {
-    return this.reading(async () => {
+    return this.answering(async () => {
       const found = await this.latestProgress();
       this.generation ??= found.index;
       return progressOf(found);
@@ -117,7 +119,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
-    return this.reading(async () => {
+    return this.answering(async () => {
       const filter = [{ term: { deleted: false } }, ...where.map((condition) => holds(this.view, condition)), ...(words === undefined ? [] : occur(words))];
       const order = sort.descending ? 'desc' : 'asc';
       // Before the documents: what it says has been applied can then be found.
@@ -183,6 +185,21 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       if (!mayBeRemoved(error)) throw error;
       return work();
     }));
+  }
+
+  /** A query's time is limited as a whole: the client's own limit does not hold while a connection is being made. */
+  private answering<T>(work: () => Promise<T>): Promise<T> {
+    return refusingFaults(async () => {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => { reject(new ElasticsearchFault('unreachable', `${this.alias} has not answered within ${queryTimeoutMs} ms`)); }, queryTimeoutMs);
+      });
+      try {
+        return await Promise.race([this.reading(work), late]);
+      } finally {
+        clearTimeout(timer);
+      }
+    });
   }
 
   private goOnWith(index: string): void {
@@ -256,6 +273,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       }));
     } catch (error) {
       if (isTooMuch(error)) return chunk.map(({ stored }) => stored);
+      // A node that cannot do so much in time, cold or busy, would not do it the next time either.
+      if (error instanceof Error && error.name === 'TimeoutError') this.bulkSize = Math.max(1, Math.floor(chunk.length / 2));
       // What became of it is not known: nothing that is remembered can be built on.
       for (const { stored: { id } } of chunk) this.written.delete(id);
       throw error;
@@ -327,7 +346,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   private async readProgress(): Promise<FoundProgress> {
-    const { body, statusCode } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404], meta: true, requestTimeout: progressTimeoutMs });
+    const { body, statusCode } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404], meta: true, requestTimeout: queryTimeoutMs });
     const { error } = body as { error?: { type?: string } };
     if (error !== undefined) throw new ElasticsearchFault(faultOfAnswer(statusCode, error.type) ?? 'unreachable', `the progress of ${this.alias} cannot be read: ${error.type ?? ''}`);
     const { _index: index, found, _source: stored, _seq_no: seqNo, _primary_term: primaryTerm } = body;

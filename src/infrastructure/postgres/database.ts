@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Context } from '../../domain/events.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
@@ -19,6 +20,10 @@ export interface Database {
 /** Seen in `pg_stat_activity`. */
 export const applicationName = 'orderfold';
 
+/** A network that swallows everything: neither an answer nor an error ever comes. Whoever asked is told after this. */
+const answerMs = 10_000;
+const endMs = 1_000;
+
 export function openDatabase(url: string, schema: Schema): Database {
   const writes = pool(url, schema, 2);
   const reads = pool(url, schema, 6);
@@ -28,7 +33,7 @@ export function openDatabase(url: string, schema: Schema): Database {
     writes,
     reads,
     async connect(as) {
-      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : runtimeOptions(url, schema));
+      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs / 2 });
       // Without a listener, a connection that is lost while idle ends the process.
       client.on('error', () => undefined);
       await client.connect();
@@ -40,8 +45,16 @@ export function openDatabase(url: string, schema: Schema): Database {
   };
 }
 
+/** Ends a connection of its own; one whose server has fallen silent is cut, because its end would be waited for in vain. */
+export async function endClient(client: pg.Client): Promise<void> {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const late = setTimeout(() => { stream.destroy(); }, endMs);
+  await client.end().catch(() => undefined);
+  clearTimeout(late);
+}
+
 function pool(url: string, schema: Schema, max: number): pg.Pool {
-  const pool = new pg.Pool({ ...runtimeOptions(url, schema), max, idleTimeoutMillis: 60_000 });
+  const pool = new pg.Pool({ ...runtimeOptions(url, schema), max, idleTimeoutMillis: 60_000, query_timeout: answerMs });
   pool.on('error', () => undefined);
   pool.on('connect', (client) => { client.on('error', () => undefined); });
   return pool;
@@ -67,6 +80,7 @@ function options(url: string, session: string): pg.ClientConfig {
     statement_timeout: 30_000,
     idle_in_transaction_session_timeout: 30_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     types,
   };
 }
@@ -88,7 +102,7 @@ export function isOutage(error: unknown): boolean {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   // SQLSTATE classes: 08 connection, 53 resources, 57 operator intervention, 58 system; and the sockets' own errors.
   if (/^(08|53|57|58)...$/.test(code) || code === '25P03' || /^E[A-Z]+$/.test(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|connection timeout|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message);
+  return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|connection timeout|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message);
 }
 
 /** Runs `work`; an outage becomes the refusal `code`, anything else stays what it is. */

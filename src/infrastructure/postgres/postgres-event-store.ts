@@ -27,6 +27,8 @@ const connections = 2;
 const smallestBatch = 16;
 const largestBatch = 256;
 const retryMs = 100;
+/** After this an append is in doubt: what became of it is looked up. */
+const patience = { query_timeout: 5_000 };
 
 const columns = 'version, position, stream, type, schema_version, data, metadata, recorded_at';
 type Row = [version: number, position: number, stream: string, type: string, schemaVersion: number, data: Record<string, unknown>, metadata: Metadata, recordedAt: string];
@@ -152,7 +154,7 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
       return;
     }
     try {
-      const { rows } = await client.query<OutcomeRow>({ ...encodeBatch(batch.map(({ request }) => request), this.codec), rowMode: 'array' });
+      const { rows } = await client.query<OutcomeRow>({ ...encodeBatch(batch.map(({ request }) => request), this.codec), rowMode: 'array', ...patience });
       client.release();
       settle(batch, rows);
       this.signal.raise(this.context);

@@ -3,9 +3,10 @@ import type { LogSignal } from '../../application/ports/log-signal.js';
 import { pause } from '../../application/supervisor.js';
 import type { Context } from '../../domain/events.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
-import type { Database } from './database.js';
+import { endClient, type Database } from './database.js';
 
 const reconnectMs = 500;
+const beatMs = 10_000;
 
 /**
  * Wakes readers in this process at once, and those of other processes by NOTIFY: after the commit (inside the append it halves the throughput), one at
@@ -56,7 +57,7 @@ export class PostgresLogSignal implements LogSignal {
       } catch {
         // Tried again below; meanwhile readers poll.
       }
-      await client?.end().catch(() => undefined);
+      if (client !== undefined) await endClient(client);
       await pause(reconnectMs, this.stop.signal);
     }
   }
@@ -66,9 +67,14 @@ function channel(context: Context): string {
   return `orderfold_${context}`;
 }
 
+/** A server that has fallen silent is lost as well. */
 function untilLost(client: Client, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const done = () => { resolve(); };
+    const beat = setInterval(() => { client.query('select').catch(done); }, beatMs);
+    const done = () => {
+      clearInterval(beat);
+      resolve();
+    };
     client.on('error', done);
     client.on('end', done);
     if (stop.aborted) done();

@@ -45,9 +45,9 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
       method: 'get', path: '/health/ready', scopes: 'public', name: 'GetReadiness', summary: 'Whether it can serve, part by part; 503 when it cannot',
       answer: { status: 200, description: 'It can', schema: json },
       async handle() {
-        const parts = await components();
+        const [parts, states] = await Promise.all([components(), viewStates()]);
         const down = parts.some(({ status, vital }) => vital && status === 'down');
-        const views = down ? [] : await viewStates();
+        const views = down ? [] : states;
         return {
           status: down ? 503 : 200,
           ...(down && { headers: { 'retry-after': '2' } }),
