@@ -172,7 +172,7 @@ async function checkAll(production: Production, record: readonly Acknowledged[],
       }
       const typed = (log: Logs['orders' | 'customers']) => log.map(({ stream, version, data }) => ({ stream, version, type: data.type, orderId: 'orderId' in data ? data.orderId : '' }));
       checkAcknowledged(record, { customers: typed(logs.customers), orders: typed(logs.orders) });
-      production.checkAlive(4);
+      production.checkAlive();
       return { events: logs.customers.length + logs.orders.length, repeated };
     });
   } finally {
