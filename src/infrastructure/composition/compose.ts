@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { setMaxListeners } from 'node:events';
 import type { Express } from 'express';
 import { Container } from 'inversify';
 import { runCommandWorker } from '../../application/command-worker.js';
@@ -205,6 +206,8 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     ...(customerCommands && { customerCommands }),
     ...(orderCommands && { orderCommands }),
     async run(roles, stop) {
+      // Every worker listens to it, and so does what each of them waits for.
+      setMaxListeners(0, stop);
       await Promise.all(workers.filter(({ role }) => roles.includes(role)).map(({ name, context, shared, work }) => {
         const status: WorkerStatus = { name, state: 'standby' };
         statuses.push(status);
