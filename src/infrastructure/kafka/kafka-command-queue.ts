@@ -106,7 +106,7 @@ export class KafkaCommandQueue implements CommandQueue {
     while (!stop.aborted) {
       const { seen } = this.news;
       // Asked for only where there seems to be something: the topic is no place for polling.
-      if (this.table.nextDue <= Date.now()) {
+      if (this.table.nextDue(Date.now()) <= Date.now()) {
         const leases = await this.perform<Lease[]>({ type: 'lease', limit, leaseMs });
         if (leases.length > 0) return leases;
       }
