@@ -40,7 +40,7 @@ export class CommandOperations {
     if (at > by) return tooLate;
     const result = this.isNew(id, at) ? this.change(operation, at) : repeated;
     if (result === repeated) this.dependsOn(at);
-    if (this.table.depth === 0 && at - (this.quiet.at(-1)?.at ?? -Infinity) >= quietEveryMs) this.quiet.push({ offset: offset + 1n, at });
+    if (this.table.depth === 0) this.isQuiet({ offset: offset + 1n, at });
     return result;
   }
 
@@ -49,6 +49,13 @@ export class CommandOperations {
     const index = this.quiet.findLastIndex(({ at }) => at < time);
     this.quiet.splice(0, index);
     return index === -1 ? undefined : this.quiet[0]?.offset;
+  }
+
+  /** The last one is kept, and one a minute of those before. */
+  private isQuiet(moment: { offset: bigint; at: number }): void {
+    const [before, last] = this.quiet.slice(-2);
+    if (before !== undefined && last !== undefined && last.at - before.at < quietEveryMs) this.quiet.pop();
+    this.quiet.push(moment);
   }
 
   private isNew(id: string, at: number): boolean {

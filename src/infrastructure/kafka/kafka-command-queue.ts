@@ -147,6 +147,8 @@ export class KafkaCommandQueue implements CommandQueue {
     const admin = this.kafka.admin();
     try {
       await admin.connect();
+      // It knows no topic that it was not asked about.
+      await admin.fetchTopicMetadata({ topics: [this.topic] });
       await admin.deleteTopicRecords({ topic: this.topic, partitions: [{ partition: 0, offset: String(offset) }] });
     } finally {
       await admin.disconnect();
