@@ -34,7 +34,7 @@ else {
     const topicPrefix = `${runPrefix}-queue-${++queues}.`;
     const open: KafkaCommandQueue[] = [];
     const another = () => {
-      const queue = new KafkaCommandQueue(kafka, { context: 'orders', topicPrefix, limit, logger: quiet });
+      const queue = new KafkaCommandQueue(kafka, { context: 'orders', topicPrefix, limit, retentionHours: 24, logger: quiet });
       open.push(queue);
       return queue;
     };

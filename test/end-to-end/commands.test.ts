@@ -4,8 +4,10 @@ import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
 import { done, newCommand } from '../contracts/command-queue.contract.js';
 import { run, serve } from '../support/cli.js';
+import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase } from '../support/postgres.js';
-import { ask } from '../support/service.js';
+import { ask, eventually } from '../support/service.js';
 
 describe('orderfold commands', function () {
   this.timeout(60_000);
@@ -78,3 +80,82 @@ describe('commands for later', function () {
     }
   });
 });
+
+if (kafkaSettings === undefined) notRun('commands for later, in Kafka');
+else inKafka(kafkaSettings.KAFKA_BROKERS);
+
+function inKafka(brokers: string): void {
+  describe('commands for later, in Kafka', function () {
+    this.timeout(240_000);
+    const rounds = 4;
+
+    it('are each done once, in order, though the processes that take them and do them are killed again and again', async () => {
+      const fresh = await freshDatabase();
+      const topicPrefix = `${runPrefix}-killed.`;
+      const environment = { DATABASE_URL: fresh.url, COMMAND_QUEUE: 'kafka', KAFKA_BROKERS: brokers, KAFKA_TOPIC_PREFIX: topicPrefix, LOG_LEVEL: 'fatal', CURSOR_SECRET: 'x'.repeat(32) } as const;
+      const startApi = () => serve(environment, '--roles', 'api');
+      const startWorker = () => serve(environment, '--roles', 'worker');
+      let [api, worker] = await Promise.all([startApi(), startWorker()]);
+      const stop = new AbortController();
+      try {
+        const names = Array.from({ length: 6 }, (_, n) => `c-${n}`);
+        // One customer's commands one after the other. Without an answer a client asks again under the same key, as it should.
+        const clients = names.map(async (customerId) => {
+          const locations: string[] = [];
+          for (let n = 0; n === 0 || !stop.signal.aborted; n++) {
+            const later = { prefer: 'respond-async', 'idempotency-key': `${customerId}-${n}` };
+            for (let location: string | null = null; location === null;) {
+              const answer = await (n === 0
+                ? ask(api.url, 'POST', '/customers', { customerId, name: customerId, currency: 'EUR' }, later)
+                : ask(api.url, 'PUT', `/customers/${customerId}/credit-limit`, { creditLimitMinor: n }, later)).catch(() => undefined);
+              if (answer !== undefined && ![202, 503].includes(answer.status)) throw new Error(`${answer.status} ${answer.text}`);
+              location = answer?.headers.get('location') ?? null;
+              if (location === null) await wait(50);
+              else locations.push(location);
+            }
+            await wait(20);
+          }
+          return locations;
+        });
+        for (let round = 0; round < rounds; round++) {
+          await wait(500 + Math.random() * 1_500);
+          // Either, or both.
+          const [killApi, killWorker] = [round % 3 !== 1, round % 3 !== 0];
+          await Promise.all([killApi && api.stop('SIGKILL'), killWorker && worker.stop('SIGKILL')]);
+          [api, worker] = await Promise.all([killApi ? startApi() : api, killWorker ? startWorker() : worker]);
+        }
+        await wait(1_000);
+        stop.abort();
+        const accepted = await Promise.all(clients);
+        expect(accepted.flat().length).to.be.greaterThan(100);
+
+        for (const [index, locations] of accepted.entries()) {
+          const ends = [];
+          for (const location of locations) {
+            ends.push(await eventually(location, async () => {
+              const { status, body } = await ask(api.url, 'GET', location);
+              return status === 200 && body.result !== undefined ? body : body?.problem;
+            }, 60_000, 200));
+          }
+          expect(ends.map(({ status, result }) => [status, result?.version])).to.deep.equal(locations.map((_, n) => ['succeeded', n + 1]));
+          const events: { data: { creditLimitMinor: number | null } }[] = [];
+          for (let more = true; more;) {
+            const { body: { items } } = await ask(api.url, 'GET', `/customers/${names[index]!}/events?limit=200&after=${events.length}`);
+            events.push(...items);
+            more = items.length > 0;
+          }
+          expect(events.map(({ data }) => data.creditLimitMinor)).to.deep.equal(locations.map((_, n) => (n === 0 ? null : n)));
+        }
+      } finally {
+        stop.abort();
+        await Promise.all([api.stop(), worker.stop()]);
+        await forgetTopics(connectKafka({ brokers: brokers.split(','), topicPrefix }), topicPrefix);
+        await fresh.drop();
+      }
+    });
+  });
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => { setTimeout(resolve, ms); });
+}

@@ -159,10 +159,14 @@ const commandQueues = {
       perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
   }),
   kafka: new ContainerModule(({ bind }) => {
-    bind(Token.commandQueues).toResolvedValue((kafka: Kafka, { contexts, commandQueueLimit: limit, kafka: config }: Config, logger: Logger, lifecycle: Lifecycle) =>
+    bind(Token.commandQueues).toResolvedValue((kafka: Kafka, { contexts, commandQueueLimit: limit, idempotencyRetentionHours: retentionHours, kafka: config }: Config, logger: Logger, lifecycle: Lifecycle) =>
       perContext(contexts, (context) => {
-        const queue = new KafkaCommandQueue(kafka, { context, topicPrefix: configured(config).topicPrefix, limit, logger });
-        lifecycle.opens(`commands of ${context}`, () => queue.close());
+        const queue = new KafkaCommandQueue(kafka, { context, topicPrefix: configured(config).topicPrefix, limit, retentionHours, logger });
+        const hourly = setInterval(() => { queue.forgetOld().catch(() => undefined); }, hourMs);
+        lifecycle.opens(`commands of ${context}`, () => {
+          clearInterval(hourly);
+          return queue.close();
+        });
         return queue;
       }), [Token.kafka, Token.config, Token.logger, Token.lifecycle]);
   }),

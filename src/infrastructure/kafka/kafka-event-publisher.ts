@@ -2,6 +2,7 @@ import type { Kafka, Producer } from 'kafkajs';
 import type { Message } from '../../application/message.js';
 import type { EventPublisher } from '../../application/ports/event-publisher.js';
 import type { Context } from '../../domain/events.js';
+import { within } from '../within.js';
 import { loadKafkajs } from './kafka-client.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
 
@@ -26,7 +27,7 @@ export class KafkaEventPublisher implements EventPublisher {
     try {
       const producer = await opening;
       for (const some of inChunks(messages)) {
-        await within(deadlineMs, producer.send({
+        await within(deadlineMs, `Kafka has not taken the events within ${deadlineMs} ms`, producer.send({
           topic, acks: -1,
           messages: some.map(({ partition, key, timestamp, value, traceparent }) =>
             ({ partition, key, timestamp: String(timestamp), value, ...(traceparent !== undefined && { headers: { traceparent } }) })),
@@ -68,13 +69,4 @@ function* inChunks(messages: readonly Message[]): Generator<Message[]> {
     bytes += size;
   }
   if (some.length > 0) yield some;
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([work, new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error(`Kafka has not taken the events within ${ms} ms`)); }, ms); })]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

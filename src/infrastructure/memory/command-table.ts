@@ -10,10 +10,17 @@ interface Kept {
   stream: string;
   deadlineMs: number;
   fence: number;
+  /** `Infinity` while it is not finished. */
+  finishedMs: number;
   state: Pick<CommandRecord, 'status' | 'attempts' | 'startedAt' | 'finishedAt' | 'end'>;
 }
 
+/** The newest that ended: about 130 MB, at 1.3 kB each. */
 const finishedKept = 100_000;
+/** Taking one from the front of so long an array costs as much as taking many. */
+const forgottenAtOnce = 1_000;
+/** A command that is handed in again this soon after its end is the same one, whatever else is remembered. */
+export const sameWithinMs = 60_000;
 
 /** What the commands of a queue are at, as a function of the operations so far and of the times that came with them (milliseconds since 1970). */
 export class CommandTable {
@@ -23,15 +30,21 @@ export class CommandTable {
   /** When each stream's oldest unfinished command may be leased. */
   private readonly due = new Map<Kept, number>();
   private readonly finished: Kept[] = [];
+  private unfinished = 0;
 
   /** How many are not finished. */
   get depth(): number {
-    return this.commands.size - this.finished.length;
+    return this.unfinished;
   }
 
-  /** When the next command may be leased; `Infinity` when none waits. */
-  get nextDue(): number {
-    return Math.min(...this.due.values());
+  /** When the next command may be leased, or any time that has passed when one may be now; `Infinity` when none waits. */
+  nextDue(now: number): number {
+    let next = Infinity;
+    for (const due of this.due.values()) {
+      if (due <= now) return due;
+      next = Math.min(next, due);
+    }
+    return next;
   }
 
   find(commandId: string, now: number): CommandRecord | undefined {
@@ -62,20 +75,29 @@ export class CommandTable {
   }
 
   /** The one that is under this id or key already. */
-  earlier({ commandId, request: { principal, idempotency } }: NewCommand, now: number): CommandRecord | undefined {
-    const kept = this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(JSON.stringify([principal, idempotency.key])) ?? ''));
+  earlier(command: NewCommand, now: number): CommandRecord | undefined {
+    const kept = this.under(command);
     return kept && record(kept, now);
   }
 
-  /** Nothing changes when it is there already. */
-  enqueue(command: NewCommand, now: number): void {
+  /**
+   * Nothing changes when it is there already: not finished, or for less than `sameWithinMs`. What is remembered for longer may differ from one table to
+   * another, so that nothing hangs on it.
+   * @returns whether it is new
+   */
+  enqueue(command: NewCommand, now: number): boolean {
     const { commandId, stream, request: { principal, idempotency }, deadline } = command;
-    if (this.earlier(command, now) !== undefined) return;
+    const earlier = this.under(command);
+    if (earlier !== undefined && earlier.finishedMs >= now - sameWithinMs) return false;
     const key = idempotency && JSON.stringify([principal, idempotency.key]);
     const kept: Kept = {
-      command: JSON.stringify(command), commandId, stream, deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline), fence: 0, state: { status: 'accepted', attempts: 0 },
+      command: JSON.stringify(command), commandId, stream, deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline), fence: 0, finishedMs: Infinity,
+      state: { status: 'accepted', attempts: 0 },
     };
+    // At the young end of the list, also when an old one was under this id.
+    this.commands.delete(commandId);
     this.commands.set(commandId, kept);
+    this.unfinished++;
     if (key !== undefined) this.keys.set(key, commandId);
     const line = this.streams.get(stream);
     if (line === undefined) {
@@ -84,6 +106,7 @@ export class CommandTable {
     } else {
       line.push(kept);
     }
+    return true;
   }
 
   lease(limit: number, leaseMs: number, now: number): Lease[] {
@@ -109,26 +132,33 @@ export class CommandTable {
     return kept?.fence === fence ? kept : undefined;
   }
 
-  private end(kept: Kept, end: CommandEnd, now: number): void {
-    kept.state = { ...kept.state, status: end.status, finishedAt: new Date(now).toISOString(), end: structuredClone(end) };
-    this.due.delete(kept);
-    const rest = (this.streams.get(kept.stream) ?? []).filter((one) => one !== kept);
-    const [next] = rest;
-    if (next === undefined) {
-      this.streams.delete(kept.stream);
-    } else {
-      this.streams.set(kept.stream, rest);
-      if (!this.due.has(next)) this.due.set(next, now);
-    }
-    this.finished.push(kept);
-    if (this.finished.length > finishedKept) this.forget(this.finished.shift());
+  private under({ commandId, request: { principal, idempotency } }: NewCommand): Kept | undefined {
+    return this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(JSON.stringify([principal, idempotency.key])) ?? ''));
   }
 
-  private forget(kept: Kept | undefined): void {
-    if (kept === undefined) return;
-    const { request: { principal, idempotency } } = record(kept, 0);
-    this.commands.delete(kept.commandId);
-    if (idempotency !== undefined) this.keys.delete(JSON.stringify([principal, idempotency.key]));
+  private end(kept: Kept, end: CommandEnd, now: number): void {
+    kept.state = { ...kept.state, status: end.status, finishedAt: new Date(now).toISOString(), end: structuredClone(end) };
+    kept.finishedMs = now;
+    this.due.delete(kept);
+    const line = this.streams.get(kept.stream) ?? [];
+    line.splice(line.indexOf(kept), 1);
+    const [next] = line;
+    if (next === undefined) this.streams.delete(kept.stream);
+    else if (!this.due.has(next)) this.due.set(next, now);
+    this.unfinished--;
+    this.finished.push(kept);
+    if (this.finished.length >= finishedKept + forgottenAtOnce) this.forgetOldest(now);
+  }
+
+  private forgetOldest(now: number): void {
+    const recent = this.finished.slice(0, forgottenAtOnce).findIndex(({ finishedMs }) => finishedMs >= now - sameWithinMs);
+    for (const kept of this.finished.splice(0, recent === -1 ? forgottenAtOnce : recent)) {
+      const { commandId, request: { principal, idempotency } } = JSON.parse(kept.command) as NewCommand;
+      const key = idempotency && JSON.stringify([principal, idempotency.key]);
+      if (key !== undefined && this.keys.get(key) === commandId) this.keys.delete(key);
+      // Another may be under the same id by now.
+      if (this.commands.get(commandId) === kept) this.commands.delete(commandId);
+    }
   }
 }
 

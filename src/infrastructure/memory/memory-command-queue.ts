@@ -44,7 +44,7 @@ export class MemoryCommandQueue implements CommandQueue {
       const leases = this.table.lease(limit, leaseMs, Date.now());
       const left = until - performance.now();
       if (leases.length > 0 || left <= 0 || stop.aborted) return leases;
-      await this.news.wait(seen, Math.min(left, Math.max(1, this.table.nextDue - Date.now())), stop);
+      await this.news.wait(seen, Math.min(left, Math.max(1, this.table.nextDue(Date.now()) - Date.now())), stop);
     }
   }
 
