@@ -43,7 +43,7 @@ export async function projectorKills(environment: Servers, { seed = 1, seconds =
     const caughtUp = performance.now() - ended;
     reader.abort();
     const { reads, documents } = await reading;
-    return `${kills} of ${projectors} projectors killed under ${record.length} commands: every view is the fold of ${events} events ${(caughtUp / 1_000).toFixed(1)} s after the last one; `
+    return `${projectors} projectors, ${kills} times one of them killed, under ${record.length} commands: every view is the fold of ${events} events ${(caughtUp / 1_000).toFixed(1)} s after the last one; `
       + `${reads} reads of ${documents} documents saw none go back`;
   } catch (error) {
     throw new Error(`the processes said: ${production.lastWords}`, { cause: error });
