@@ -20,8 +20,8 @@ const backlog = 200_000;
 const commandsPerSecond = 300;
 const steadySeconds = 60;
 /** Every so many placed orders, one is looked for. */
-const sampleEvery = 5;
-const lookEveryMs = 20;
+const sampleEvery = 24;
+const lookEveryMs = 25;
 let installations = 0;
 
 // The production profile on this machine, each role a process of its own.

@@ -35,7 +35,7 @@ export const relayCheckpoint = 'relay';
 const pageSize = 2_000;
 const pollMs = 400;
 /** From one page to the next where there is no backlog: under load, many small ones cost three round trips each. */
-const paceMs = 10;
+const paceMs = 20;
 
 /**
  * Takes the log of a context to its topic until `stop`: read, publish, move the checkpoint. Killed anywhere, it publishes again what it had not noted, and loses nothing.

@@ -43,7 +43,7 @@ export function mappingOf(view: ViewDeclaration): estypes.MappingTypeMapping {
       document: { type: 'object', enabled: false },
       progress: { type: 'object', enabled: false },
       // Words arrive folded and cut: only the spaces between them mean anything here.
-      words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 1, max_chars: 10 } },
+      words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 2, max_chars: 5 } },
       fields: { type: 'object', properties: fields },
     },
   };

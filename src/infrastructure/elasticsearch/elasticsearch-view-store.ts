@@ -81,8 +81,11 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       const conflicts = await this.documents.write(documents);
       // What another writer has stored, or this one before it was interrupted, may not be searchable yet either.
       if (documents.length > 0 || goesBeyond(progress, before)) await this.refresh();
-      if (conflicts.length === 0) await this.moveProgress(progress, before);
-      return conflicts;
+      if (conflicts.length > 0) return conflicts;
+      await this.moveProgress(progress, before);
+      // Better before the next documents are taken up than between their bulk and its refresh: what comes meanwhile is in the next bulk.
+      if (documents.length > 0) await this.untilRefreshIsDue();
+      return [];
     });
   }
 
@@ -194,11 +197,15 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   private async refresh(): Promise<void> {
-    const due = this.lastRefresh + (this.options.refreshEveryMs ?? 100) - performance.now();
-    if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
+    await this.untilRefreshIsDue();
     this.lastRefresh = performance.now();
     const { _shards: shards } = await this.client.indices.refresh({ index: this.alias });
     if (shards !== undefined && shards.failed > 0) throw new ElasticsearchFault('unreachable', `${this.alias} could not be refreshed`);
+  }
+
+  private async untilRefreshIsDue(): Promise<void> {
+    const due = this.lastRefresh + (this.options.refreshEveryMs ?? 100) - performance.now();
+    if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
   }
 
   private async readProgress(): Promise<FoundProgress> {

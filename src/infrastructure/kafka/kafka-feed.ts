@@ -25,7 +25,7 @@ const fetchWaitMs = 250;
 /** Of one partition in one fetch; what is decoded and not yet delivered is in memory. */
 const fetchBytes = 256 * 1_024;
 /** From one batch to the next: under load, many small ones cost the subscriber a write each. */
-const paceMs = 20;
+const paceMs = 50;
 /** A batch as big as this keeps a subscriber busy for about a second. */
 const batchSize = 5_000;
 const commitEveryMs = 2_000;
@@ -76,6 +76,7 @@ class Run {
   private asked: Promise<void> | undefined;
   private readonly behind = new Map<Source, string>();
   private readonly epochs: Record<string, string> = {};
+  private lastBatch = -Infinity;
   private lastDelivery = -Infinity;
   private lastFetch = performance.now();
   /** By broker, how often it was asked since the partitions were given out. */
@@ -282,7 +283,8 @@ class Run {
       // The other partitions of the same fetch arrive in the same moment.
       await new Promise((resolve) => setImmediate(resolve));
       while (this.waiting.length > 0 && !this.ended()) {
-        await pause(this.lastDelivery + paceMs - performance.now(), this.stop);
+        await pause(this.lastBatch + paceMs - performance.now(), this.stop);
+        this.lastBatch = performance.now();
         taken = this.take();
         const progress = this.progress();
         for (const { source: one, reached, behindSince } of taken) {

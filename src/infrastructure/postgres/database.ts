@@ -12,6 +12,11 @@ export interface Database {
   /** Few connections: a log's group commit uses two. */
   readonly writes: pg.Pool;
   readonly reads: pg.Pool;
+  /**
+   * For what is folded from a log and can be folded again, views and checkpoints: a commit does not wait for the disk. A crash of the server may lose the
+   * last ones, together and from the end; what they were made from is delivered again.
+   */
+  readonly derived: pg.Pool;
   /** Runs `work` on a connection of its own. `as`: the login role (for DDL), or the runtime role (to listen, to hold a lock). */
   connect(as: 'owner' | 'runtime'): Promise<pg.Client>;
   close(): Promise<void>;
@@ -27,11 +32,13 @@ const endMs = 1_000;
 export function openDatabase(url: string, schema: Schema): Database {
   const writes = pool(url, schema, 2);
   const reads = pool(url, schema, 6);
+  const derived = pool(url, schema, 2, '-c synchronous_commit=off');
   return {
     url,
     schema,
     writes,
     reads,
+    derived,
     async connect(as) {
       const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs / 2 });
       // Without a listener, a connection that is lost while idle ends the process.
@@ -40,7 +47,7 @@ export function openDatabase(url: string, schema: Schema): Database {
       return client;
     },
     async close() {
-      await Promise.all([writes.end(), reads.end()]);
+      await Promise.all([writes.end(), reads.end(), derived.end()]);
     },
   };
 }
@@ -53,15 +60,15 @@ export async function endClient(client: pg.Client): Promise<void> {
   clearTimeout(late);
 }
 
-function pool(url: string, schema: Schema, max: number): pg.Pool {
-  const pool = new pg.Pool({ ...runtimeOptions(url, schema), max, idleTimeoutMillis: 60_000, query_timeout: answerMs });
+function pool(url: string, schema: Schema, max: number, session = ''): pg.Pool {
+  const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout: answerMs });
   pool.on('error', () => undefined);
   pool.on('connect', (client) => { client.on('error', () => undefined); });
   return pool;
 }
 
-function runtimeOptions(url: string, schema: Schema): pg.ClientConfig {
-  return options(url, `-c role=orderfold_${schema} -c search_path=${schema}`);
+function runtimeOptions(url: string, schema: Schema, session = ''): pg.ClientConfig {
+  return options(url, `-c role=orderfold_${schema} -c search_path=${schema} ${session}`);
 }
 
 function ownerOptions(url: string, schema: Schema): pg.ClientConfig {

@@ -12,7 +12,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
   }
 
   async save(name: string, progress: Progress): Promise<void> {
-    await refusingOutages('log.unavailable', () => this.database.reads.query(
+    await refusingOutages('log.unavailable', () => this.database.derived.query(
       `insert into checkpoints (name, source, position) select $1, * from unnest($2::text[], $3::bigint[])
        on conflict (name, source) do update set position = greatest(checkpoints.position, excluded.position)`,
       [name, Object.keys(progress), Object.values(progress)]));
@@ -20,7 +20,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
 
   async advance(name: string, expected: Progress, next: Progress): Promise<boolean> {
     return refusingOutages('log.unavailable', async () => {
-      const client = await this.database.reads.connect();
+      const client = await this.database.derived.connect();
       let settled = false;
       try {
         // The table is locked before the statement takes its snapshot: rows alone would not do, of two that expect the same one may add a row that the other cannot see.

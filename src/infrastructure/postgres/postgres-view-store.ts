@@ -47,7 +47,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   async write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
     // Always in the same order: two writers of the same documents must not wait for each other in a circle.
     const sorted = [...documents].sort((a, b) => (a.id < b.id ? -1 : 1));
-    const { rows } = await refusingOutages('view.unavailable', () => this.database.writes.query<{ id: string }>({
+    const { rows } = await refusingOutages('view.unavailable', () => this.database.derived.query<{ id: string }>({
       name: `write ${this.progressName}`,
       text: this.writeText,
       values: [
@@ -109,7 +109,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   }
 
   async reset(): Promise<void> {
-    await refusingOutages('view.unavailable', () => this.database.writes.query(
+    await refusingOutages('view.unavailable', () => this.database.derived.query(
       `with gone as (delete from view_sources where view = '${this.progressName}') delete from ${this.table.name}`));
   }
 
