@@ -42,8 +42,8 @@ export function mappingOf(view: ViewDeclaration): estypes.MappingTypeMapping {
       applied: { type: 'object', enabled: false },
       document: { type: 'object', enabled: false },
       progress: { type: 'object', enabled: false },
-      // Words arrive folded and cut: only the spaces between them mean anything here.
-      words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 2, max_chars: 5 } },
+      // Words arrive folded and cut: only the spaces between them mean anything here. Prefixes from 1: a pictograph is one character, and two code units.
+      words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 1, max_chars: 5 } },
       fields: { type: 'object', properties: fields },
     },
   };
