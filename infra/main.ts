@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
+import { freePort } from '../src/infrastructure/free-port.js';
 import { OperatorError } from '../src/infrastructure/operator-error.js';
 import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded-postgres.js';
 import { makeCertificates } from './certificates.js';
 import { checkElasticsearch, elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from './elasticsearch.js';
 import { checkKafka, kafkaCommand, kafkaPidFile, startKafka } from './kafka.js';
-import { freePort, stopServer } from './processes.js';
+import { stopServer } from './processes.js';
 import { fetchSoftware } from './software.js';
 import { certificatesDirectory, directory, readState, runningServers, settingsOf, stateFile, type State } from './state.js';
 

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { OperatorError } from '../src/infrastructure/operator-error.js';
 
 export interface ServerCommand {
@@ -64,14 +63,6 @@ export async function stopServer(pidFile: string, command: string): Promise<bool
   }
   await rm(pidFile, { force: true });
   return pid !== undefined;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => { server.listen(0, '127.0.0.1', listening); });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 function isAlive(pid: number): boolean {

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
+import { freePort } from '../../src/infrastructure/free-port.js';
 import { join } from 'node:path';
 import { makeCertificates } from '../../infra/certificates.js';
 import { elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from '../../infra/elasticsearch.js';
@@ -124,12 +124,4 @@ async function killGroup(pidFile: string, command: string): Promise<void> {
   if (pid === undefined) return;
   process.kill(-pid, 'SIGKILL');
   while (await runningPid(pidFile, command) !== undefined) await new Promise((resolve) => setTimeout(resolve, 20));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => { server.listen(0, '127.0.0.1', listening); });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
 }

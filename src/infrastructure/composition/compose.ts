@@ -40,6 +40,7 @@ import { OperatorError } from '../operator-error.js';
 import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
+import { within } from '../within.js';
 import { codec, modulesOf } from './modules.js';
 import { Token } from './tokens.js';
 import type { OpenViews } from './views.js';
@@ -243,11 +244,6 @@ async function ask(name: string, vital: boolean, question: () => Promise<unknown
 }
 
 /** Whoever looks at the whole service does not wait long for one silent part of it. */
-async function promptly<T>(question: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([question(), new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error('no answer')); }, componentTimeoutMs); })]);
-  } finally {
-    clearTimeout(timer);
-  }
+function promptly<T>(question: () => Promise<T>): Promise<T> {
+  return within(componentTimeoutMs, () => new Error('no answer'), question());
 }

@@ -5,6 +5,7 @@ import type {
 import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
 import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { OperatorError } from '../operator-error.js';
+import { within } from '../within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
 import { createGeneration, createIndex, fieldName, indexBehind, indexNamesOf, nextGeneration } from './elasticsearch-index.js';
@@ -168,17 +169,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
 
   /** A query's time is limited as a whole: the client's own limit does not hold while a connection is being made. */
   private answering<T>(work: () => Promise<T>): Promise<T> {
-    return refusingFaults(async () => {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => { reject(new ElasticsearchFault('unreachable', `${this.alias} has not answered within ${queryTimeoutMs} ms`)); }, queryTimeoutMs);
-      });
-      try {
-        return await Promise.race([this.reading(work), late]);
-      } finally {
-        clearTimeout(timer);
-      }
-    });
+    const late = () => new ElasticsearchFault('unreachable', `${this.alias} has not answered within ${queryTimeoutMs} ms`);
+    return refusingFaults(() => within(queryTimeoutMs, late, this.reading(work)));
   }
 
   private goOnWith(index: string): void {

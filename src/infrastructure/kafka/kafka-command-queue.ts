@@ -159,7 +159,7 @@ export class KafkaCommandQueue implements CommandQueue {
   async close(): Promise<void> {
     this.stop.abort();
     for (const id of this.waiting.keys()) this.giveUp(id);
-    await within(closeMs, 'it is left to itself', Promise.allSettled([this.reading, this.writer.close()])).catch(() => undefined);
+    await within(closeMs, () => new Error('it is left to itself'), Promise.allSettled([this.reading, this.writer.close()])).catch(() => undefined);
   }
 
   private get table() {

@@ -82,8 +82,8 @@ export class OperationReader {
     } finally {
       over = true;
       clearInterval(watch);
-      await within(closeMs, 'it hangs', consumer.disconnect()).catch(() => undefined);
-      await within(closeMs, 'it hangs', this.forget(groupId)).catch(() => undefined);
+      await within(closeMs, () => new Error('it hangs'), consumer.disconnect()).catch(() => undefined);
+      await within(closeMs, () => new Error('it hangs'), this.forget(groupId)).catch(() => undefined);
     }
   }
 

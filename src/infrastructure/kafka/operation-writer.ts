@@ -61,7 +61,7 @@ export class OperationWriter {
       this.inFlight = this.outgoing.splice(0, this.fitting());
       const before = this.dependencies.read();
       try {
-        const offset = await within(deadlineMs, `Kafka has not taken the operations within ${deadlineMs} ms`, this.sendOnce());
+        const offset = await within(deadlineMs, () => new Error(`Kafka has not taken the operations within ${deadlineMs} ms`), this.sendOnce());
         if (offset !== undefined) this.dependencies.written(offset, before);
       } catch (error) {
         this.dependencies.logger.warn({ err: error, topic: this.dependencies.topic }, 'operations on the command queue could not be written yet');

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { makeDataDirectory } from '../data-directory.js';
+import { freePort } from '../free-port.js';
 import { OperatorError } from '../operator-error.js';
 import { applicationName } from './database.js';
 
@@ -207,17 +207,6 @@ async function start({ pg_ctl: control }: Binaries, cluster: string, account: Ac
   // pg_ctl puts the server into a session of its own: Ctrl-C in a terminal must not reach it before we have drained.
   await as(account, control, ['start', '--pgdata', cluster, '--wait', '--timeout', '60', '--silent', '--log', join(cluster, 'server.log'), '--options', flags]);
   return port;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => { resolve(port); });
-    });
-  });
 }
 
 async function withAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
