@@ -13,8 +13,11 @@ export interface Message {
   timestamp: number;
   /** The envelope, as JSON. */
   value: string;
-  traceparent?: string;
+  headers: { 'content-type': typeof contentType; traceparent?: string };
 }
+
+/** By this header a reader knows the structured mode of CloudEvents' binding for Kafka. */
+export const contentType = 'application/cloudevents+json; charset=UTF-8';
 
 /** A message as a consumer has it: the event, and its place in the chain of its partition. */
 export interface ChainedEvent extends FeedEvent {
@@ -62,7 +65,8 @@ export function encodeMessage(event: RecordedEvent, { prev, partition, epoch }: 
     data,
   };
   return {
-    partition, key: event.data.customerId, timestamp: Date.parse(event.recordedAt), value: JSON.stringify(envelope), ...(traceparent !== undefined && { traceparent }),
+    partition, key: event.data.customerId, timestamp: Date.parse(event.recordedAt), value: JSON.stringify(envelope),
+    headers: { 'content-type': contentType, ...(traceparent !== undefined && { traceparent }) },
   };
 }
 

@@ -1,5 +1,5 @@
 import Joi from 'joi';
-import type { Envelope } from '../application/message.js';
+import { contentType, type Envelope, type Message } from '../application/message.js';
 import type { CreditRefusal } from '../domain/customers/customer.js';
 import { contextOf, type EventOfType, type EventType } from '../domain/events.js';
 import { address, contactName, creditLimitMinor, currency, email, identifier, line, minor, name, reason, text } from './command-schemas.js';
@@ -52,7 +52,13 @@ export const eventSchemas: EventSchemas = {
   OrderCancelled: { means: 'The order was called off: it ends here.', data: { orderId, customerId, reason: reason.required(), totalMinor, at } },
 };
 
-export const traceparent = Joi.string().pattern(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'a traceparent').description('W3C Trace Context: the span that stored the event');
+const traceparent = Joi.string().pattern(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'a traceparent').description('W3C Trace Context: the span that stored the event');
+
+const headers: Record<keyof Message['headers'], Joi.Schema> = {
+  'content-type': Joi.string().valid(contentType).description('CloudEvents in the structured mode; a message that was published by an early version has none'),
+  traceparent,
+};
+export const headersSchema = Joi.object(headers);
 
 const count = (from: number) => Joi.number().integer().min(from).max(Number.MAX_SAFE_INTEGER).required();
 

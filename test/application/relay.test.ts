@@ -115,7 +115,7 @@ describe('a message', () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     const traced = { ...event!, metadata: { ...event!.metadata, causationId: 'cause', traceparent } };
     const message = encodeMessage(traced, { prev: 0, partition: 1, epoch }, codec);
-    expect(message.traceparent).to.equal(traceparent);
+    expect(message.headers.traceparent).to.equal(traceparent);
     expect(decodeMessage(message.value, codec).event).to.deep.equal(traced);
   });
 

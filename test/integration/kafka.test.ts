@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Kafka as KafkaBinding, type KafkaMessage } from 'cloudevents';
 import type { Admin, Kafka } from 'kafkajs';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
 import { chained, encodeMessage, type Message } from '../../src/application/message.js';
@@ -193,6 +194,14 @@ function withKafka(brokers: string): void {
       // A partition that was made this moment may refuse its part at first: then all of it is sent again.
       checkTopic(published, await trial.log(), partitions);
       expect(new Map(published.map(({ value, key }) => [value, key]))).to.deep.equal(new Map(messages.map(({ value, key }) => [value, key])));
+    });
+
+    it('writes what the SDK of CloudEvents reads', async () => {
+      const messages = await trial.append(30);
+      await trial.publish(messages);
+      const read = (await readTopic(kafka, trial.topic)).map((message) => KafkaBinding.toEvent(message as unknown as KafkaMessage) as { id: string; data: unknown });
+      const sent = messages.map(({ value }) => JSON.parse(value) as { id: string; data: unknown });
+      expect(new Map(read.map(({ id, data }) => [id, data]))).to.deep.equal(new Map(sent.map(({ id, data }) => [id, data])));
     });
 
     it('takes many large events of one customer at once', async () => {

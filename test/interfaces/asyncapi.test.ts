@@ -1,10 +1,11 @@
 import { expect } from 'chai';
+import { Kafka as KafkaBinding, type CloudEvent, type KafkaMessage } from 'cloudevents';
 import fc from 'fast-check';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
 import { chained, encodeMessage } from '../../src/application/message.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import { contextOf, contexts, type Context, type EventType } from '../../src/domain/events.js';
-import { eventSchemas, messageSchema } from '../../src/interfaces/event-schemas.js';
+import { eventSchemas, headersSchema, messageSchema } from '../../src/interfaces/event-schemas.js';
 import { asyncApiOf, type Topics } from '../../src/interfaces/http/asyncapi.js';
 import { customerCommands, customerStream, orderCommands, orderStream, type Stream } from '../support/arbitraries.js';
 import { logOf, partitions } from '../support/events.js';
@@ -24,8 +25,9 @@ const without = ['security-defined'];
 const codec = eventCodec(upcasters);
 const published: Topics = { nameOf: (context) => `shop.${context}.events`, partitions, published: true };
 const documentOf = (served: readonly Context[], topics = published) => asyncApiOf(served, topics, '1.0.0') as Document;
-const valuesOf = (log: readonly RecordedEvent[]) => chained(log, partitions, new Map())
-  .map(({ prev, source, event }) => encodeMessage(event, { prev, partition: Number(source.split('/')[1]), epoch: 'e' }, codec).value);
+const messagesOf = (log: readonly RecordedEvent[]) => chained(log, partitions, new Map())
+  .map(({ prev, source, event }) => encodeMessage(event, { prev, partition: Number(source.split('/')[1]), epoch: 'e' }, codec));
+const valuesOf = (log: readonly RecordedEvent[]) => messagesOf(log).map(({ value }) => value);
 
 /** What is wrong with a message, read strictly: nothing is converted, and nothing may be in it that is not described. */
 function faultOf(value: string): string | undefined {
@@ -125,6 +127,20 @@ describe('a message', () => {
     const seen = new Map(types.map((type) => [type, new Set(log.flatMap(({ data }) => (data.type === type ? Object.keys(data) : [])))]));
     for (const type of types) expect([...seen.get(type)!], type).to.include.members(Object.keys(eventSchemas[type].data));
     for (const value of valuesOf(log)) expect(faultOf(value), value).to.equal(undefined);
+  });
+
+  it('of every type is an event to the SDK of CloudEvents, with the attributes and the data that we gave it', () => {
+    const [last] = log.slice(-1);
+    // As far as positions may ever go.
+    const events = [...log, { ...last!, position: Number.MAX_SAFE_INTEGER, metadata: { ...last!.metadata, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` } }];
+    for (const { key, value, headers } of messagesOf(events)) {
+      expect(headersSchema.validate(headers, { convert: false }).error, value).to.equal(undefined);
+      const event = KafkaBinding.toEvent({ key, value, headers } as unknown as KafkaMessage) as CloudEvent;
+      expect(event.validate(), value).to.equal(true);
+      expect(JSON.parse(JSON.stringify(event))).to.deep.equal({ ...JSON.parse(value) as object, partitionkey: key });
+      // The SDK forgives longer names; the specification advises against them.
+      expect(Object.keys(JSON.parse(value) as object).filter((name) => !/^[a-z0-9]{1,20}$/.test(name))).to.deep.equal([]);
+    }
   });
 
   it('of any event is as it is described', () => {

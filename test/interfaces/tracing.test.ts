@@ -62,7 +62,7 @@ describe('traces', () => {
 
     const { events: [event] } = await service.stores.customers!.readLog({ after: 0, limit: 1 });
     expect(event?.metadata.traceparent).to.equal(append.traceparent);
-    expect(message?.traceparent).to.equal(append.traceparent);
+    expect(message?.headers.traceparent).to.equal(append.traceparent);
     expect(JSON.parse(message!.value)).to.include({ traceparent: append.traceparent });
   });
 

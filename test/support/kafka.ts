@@ -37,7 +37,7 @@ export async function proxiedKafka(broker: string, options: Partial<KafkaConfig>
   return { kafka, proxy };
 }
 
-export interface Published { partition: number; key: string; value: string }
+export interface Published { partition: number; key: string; value: string; headers: Record<string, string> }
 
 /** Everything that a topic holds now, in order per partition. */
 export async function readTopic(kafka: Kafka, topic: string): Promise<Published[]> {
@@ -56,9 +56,9 @@ export async function readTopic(kafka: Kafka, topic: string): Promise<Published[
       consumer.on(consumer.events.CRASH, ({ payload: { error } }) => { reject(error); });
       consumer.run({
         autoCommit: false,
-        async eachMessage({ partition, message: { key, value, offset } }) {
+        async eachMessage({ partition, message: { key, value, headers = {}, offset } }) {
           if (!open.has(partition)) return;
-          found.push({ partition, key: String(key), value: String(value) });
+          found.push({ partition, key: String(key), value: String(value), headers: Object.fromEntries(Object.entries(headers).map(([name, header]) => [name, String(header)])) });
           if (BigInt(offset) + 1n >= (open.get(partition) ?? 0n)) open.delete(partition);
           if (open.size === 0) resolve();
         },

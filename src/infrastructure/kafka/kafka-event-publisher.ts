@@ -29,8 +29,7 @@ export class KafkaEventPublisher implements EventPublisher {
       for (const some of inChunks(messages)) {
         await within(deadlineMs, () => new Error(`Kafka has not taken the events within ${deadlineMs} ms`), producer.send({
           topic, acks: -1,
-          messages: some.map(({ partition, key, timestamp, value, traceparent }) =>
-            ({ partition, key, timestamp: String(timestamp), value, ...(traceparent !== undefined && { headers: { traceparent } }) })),
+          messages: some.map(({ timestamp, ...message }) => ({ ...message, timestamp: String(timestamp) })),
         }));
       }
     } catch (error) {

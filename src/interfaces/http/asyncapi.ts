@@ -1,7 +1,7 @@
-import Joi from 'joi';
+import { contentType } from '../../application/message.js';
 import { contextOf, type Context, type EventType } from '../../domain/events.js';
 import { identifier } from '../command-schemas.js';
-import { eventSchemas, messageSchema, traceparent } from '../event-schemas.js';
+import { eventSchemas, headersSchema, messageSchema } from '../event-schemas.js';
 import { schemaOf } from './json-schema.js';
 
 export interface Topics {
@@ -22,6 +22,9 @@ const rules = [
     + '2. Otherwise, `prev` at or below what you have: the next one. Take it; what you have is now its `position`.\n'
     + '3. Otherwise a gap: what is after what you have, up to and including `prev`, is missing. Do not go on over it. If your offset was ahead of what you have, read the partition from its beginning; '
     + 'else fill the events in from the log, or, where you cannot reach it, stop that partition and say so.',
+  '## CloudEvents',
+  'Each message is a CloudEvent 1.0 in the structured mode of its Kafka binding: the header `content-type` says so, and the attributes that are not the specification\'s own are extensions. '
+    + '`position` and `prev` are JSON numbers up to 2^53 - 1. CloudEvents\' own Integer ends at 2^31 - 1, and a reader that holds to it must take them as numbers of 64 bits.',
   '## Partitions',
   'The key is the customerId. Its partition is FNV-1a (32 bit: offset basis 0x811c9dc5, prime 0x01000193) over its UTF-16 code units, one step each, then `((hash ^ (hash >>> 16)) >>> 0) % partitions`; it is not the default of Kafka\'s clients. '
     + 'The rule and the number of partitions stay for a log\'s life. So one customer\'s events of a context are in order; between partitions, and between topics, there is no order.',
@@ -39,7 +42,7 @@ export function asyncApiOf(served: readonly Context[], topics: Topics, version: 
       title: 'Orderfold events', version, license: { name: 'MIT', url: 'https://spdx.org/licenses/MIT' },
       description: [...(topics.published ? [] : [notPublished]), ...rules].join('\n\n'),
     },
-    defaultContentType: 'application/json',
+    defaultContentType: contentType,
     channels: Object.fromEntries(served.map((context) => [`${context}-events`, channelOf(context, types, topics)])),
     operations: Object.fromEntries(served.map((context) => [`publish-${context}-events`, {
       action: 'send', channel: { $ref: `#/channels/${context}-events` }, summary: `Publishes every event of the ${context} context, in the order of its log`,
@@ -73,9 +76,9 @@ function messageOf(type: EventType): object {
     name: type,
     title: type,
     summary: eventSchemas[type].means,
-    contentType: 'application/json',
+    contentType,
     correlationId: { location: '$message.payload#/correlationid' },
-    headers: open(schemaOf(Joi.object({ traceparent }))),
+    headers: open(schemaOf(headersSchema)),
     payload: open({ ...envelope, properties: { ...envelope.properties, data: { $ref: `#/components/schemas/${type}` } } }),
     bindings: { kafka: { key: schemaOf(identifier.description('customerId: one customer\'s events are in one partition, in order')), bindingVersion: '0.5.0' } },
   };
