@@ -13,11 +13,6 @@ export const minor = () => Joi.number().integer().min(0).max(Number.MAX_SAFE_INT
 export const identifier = Joi.string().max(64).pattern(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'letters, digits, ".", "_" and "-", beginning with a letter or digit')
   .description('1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or digit');
 export const currency = Joi.string().pattern(/^[A-Z]{3}$/, 'an ISO 4217 code').description('ISO 4217 code');
-/** Of the years 0 to 9999: written in UTC, the order of two texts is then the order of time, in every store. */
-export const instant = Joi.string().isoDate().custom((value: string, helpers) => {
-  const year = new Date(value).getUTCFullYear();
-  return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
-});
 
 export const name = text(200);
 export const contactName = text(200);

@@ -55,6 +55,8 @@ export function commandQueueContract(adapter: string, open: (limit: number) => P
       const kept = await queue.enqueue(command);
       expect(kept).to.deep.equal({ ...command, status: 'accepted', attempts: 0 });
       expect(await another().find(command.commandId)).to.deep.equal(kept);
+      expect(await another().find({ principal: 'bob', key: 'k' })).to.deep.equal(kept);
+      for (const name of [{ principal: 'bob', key: 'another' }, { principal: 'p', key: 'k' }]) expect(await queue.find(name)).to.equal(undefined);
       expect(await queue.find(uuidIds.next())).to.equal(undefined);
       const [leased] = await lease();
       expect(leased).to.deep.equal({ command, fence: 1, attempt: 1 });

@@ -172,6 +172,23 @@ describe('commands with Prefer: respond-async', function () {
     });
   });
 
+  it('repeated after their deadline, get their first answer again', async () => {
+    const clock = { time: new Date(), now() { return this.time; } };
+    const slow = await startService({ ROLES: 'api' }, clock);
+    try {
+      const deadline = { 'command-deadline': new Date(clock.time.getTime() + 60_000).toISOString() };
+      const hand = (key: string, reason = 'x') => slow.ask('POST', '/customers/ada/suspend', { reason }, { ...later, ...deadline, 'idempotency-key': key });
+      const first = await hand('k');
+      clock.time = new Date(clock.time.getTime() + 120_000);
+      const again = await hand('k');
+      expect([again.status, again.text, again.headers.get('location'), again.headers.get('idempotency-replayed')]).to.deep.equal([202, first.text, first.headers.get('location'), 'true']);
+      expect((await hand('k', 'y')).body.type).to.equal('/problems/idempotency.key-reused');
+      expect((await hand('another')).body.errors).to.deep.equal([{ pointer: 'Command-Deadline', message: 'is past' }]);
+    } finally {
+      await slow.end();
+    }
+  });
+
   describe('with access tokens', () => {
     let guarded: TestService;
     let issuer: Awaited<ReturnType<typeof tokenIssuer>>;

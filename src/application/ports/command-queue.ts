@@ -1,6 +1,7 @@
 import type { Context } from '../../domain/events.js';
 import type { RejectionCode } from '../../domain/shared/rejection.js';
 import type { Seen } from '../caller.js';
+import type { IdempotencyKey } from './event-store.js';
 
 /** A command that is to be done later, as plain JSON: nothing of it may be lost or changed on its way through a table or a topic. */
 export interface NewCommand {
@@ -74,7 +75,8 @@ export interface CommandInbox {
    * @throws Rejection `queue.full` (as many as are handed in at the same moment may pass the limit), `idempotency.key-reused` for another request under the same key
    */
   enqueue(command: NewCommand): Promise<CommandRecord>;
-  find(commandId: string): Promise<CommandRecord | undefined>;
+  /** By its id, or by its caller's own name for it. */
+  find(name: string | IdempotencyKey): Promise<CommandRecord | undefined>;
   /** The newest first. */
   list(filter: { statuses?: readonly CommandStatus[]; limit: number }): Promise<CommandRecord[]>;
   /** Ends a command that was not begun. @returns the command as it is then: `cancelled`, or what came first; `undefined` when there is no such command */

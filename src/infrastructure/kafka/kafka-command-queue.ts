@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Kafka } from 'kafkajs';
 import type { CommandEnd, CommandQueue, CommandRecord, CommandStatus, Lease, LeaseName, NewCommand } from '../../application/ports/command-queue.js';
+import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import type { Logger } from '../../application/ports/logger.js';
 import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
@@ -84,13 +85,13 @@ export class KafkaCommandQueue implements CommandQueue {
     return ofSameRequest(kept, command);
   }
 
-  async find(commandId: string): Promise<CommandRecord | undefined> {
+  async find(name: string | IdempotencyKey): Promise<CommandRecord | undefined> {
     await this.ready();
-    const found = this.table.find(commandId, this.now());
+    const found = this.table.find(name, this.now());
     if (found !== undefined) return found;
     // Another process may have accepted it this moment.
     await this.perform({ type: 'look' });
-    return this.table.find(commandId, this.now());
+    return this.table.find(name, this.now());
   }
 
   async list(filter: { statuses?: readonly CommandStatus[]; limit: number }): Promise<CommandRecord[]> {

@@ -1,6 +1,7 @@
 import {
   longestLeaseMs, type CommandEnd, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
 } from '../../application/ports/command-queue.js';
+import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 
 interface Kept {
@@ -47,8 +48,8 @@ export class CommandTable {
     return next;
   }
 
-  find(commandId: string, now: number): CommandRecord | undefined {
-    const kept = this.commands.get(commandId);
+  find(name: string | IdempotencyKey, now: number): CommandRecord | undefined {
+    const kept = this.commands.get(typeof name === 'string' ? name : this.keys.get(textOf(name)) ?? '');
     return kept && record(kept, now);
   }
 
@@ -89,7 +90,7 @@ export class CommandTable {
     const { commandId, stream, request: { principal, idempotency }, deadline } = command;
     const earlier = this.under(command);
     if (earlier !== undefined && earlier.finishedMs >= now - sameWithinMs) return false;
-    const key = idempotency && JSON.stringify([principal, idempotency.key]);
+    const key = idempotency && textOf({ principal, key: idempotency.key });
     const kept: Kept = {
       command: JSON.stringify(command), commandId, stream, deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline), fence: 0, finishedMs: Infinity,
       state: { status: 'accepted', attempts: 0 },
@@ -133,7 +134,7 @@ export class CommandTable {
   }
 
   private under({ commandId, request: { principal, idempotency } }: NewCommand): Kept | undefined {
-    return this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(JSON.stringify([principal, idempotency.key])) ?? ''));
+    return this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(textOf({ principal, key: idempotency.key })) ?? ''));
   }
 
   private end(kept: Kept, end: CommandEnd, now: number): void {
@@ -154,12 +155,16 @@ export class CommandTable {
     const recent = this.finished.slice(0, forgottenAtOnce).findIndex(({ finishedMs }) => finishedMs >= now - sameWithinMs);
     for (const kept of this.finished.splice(0, recent === -1 ? forgottenAtOnce : recent)) {
       const { commandId, request: { principal, idempotency } } = JSON.parse(kept.command) as NewCommand;
-      const key = idempotency && JSON.stringify([principal, idempotency.key]);
+      const key = idempotency && textOf({ principal, key: idempotency.key });
       if (key !== undefined && this.keys.get(key) === commandId) this.keys.delete(key);
       // Another may be under the same id by now.
       if (this.commands.get(commandId) === kept) this.commands.delete(commandId);
     }
   }
+}
+
+function textOf({ principal, key }: IdempotencyKey): string {
+  return JSON.stringify([principal, key]);
 }
 
 function statusOf({ state: { status }, deadlineMs }: Kept, now: number): CommandStatus {

@@ -1,4 +1,5 @@
 import type { CommandEnd, CommandQueue, CommandRecord, CommandStatus, Lease, LeaseName, NewCommand } from '../../application/ports/command-queue.js';
+import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { Wakeable } from '../wakeable.js';
 import { CommandTable, ofSameRequest } from './command-table.js';
@@ -19,8 +20,8 @@ export class MemoryCommandQueue implements CommandQueue {
     return { ...structuredClone(command), status: 'accepted', attempts: 0 };
   }
 
-  find(commandId: string): Promise<CommandRecord | undefined> {
-    return Promise.resolve(this.table.find(commandId, Date.now()));
+  find(name: string | IdempotencyKey): Promise<CommandRecord | undefined> {
+    return Promise.resolve(this.table.find(name, Date.now()));
   }
 
   list(filter: { statuses?: readonly CommandStatus[]; limit: number }): Promise<CommandRecord[]> {

@@ -1,6 +1,7 @@
 import {
   longestLeaseMs, type CommandEnd, type CommandQueue, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
 } from '../../application/ports/command-queue.js';
+import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { pause } from '../../application/supervisor.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { Wakeable } from '../wakeable.js';
@@ -42,8 +43,10 @@ export class PostgresCommandQueue implements CommandQueue {
     return record(row);
   }
 
-  async find(commandId: string): Promise<CommandRecord | undefined> {
-    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.query(`select ${columns} from commands where command_id = $1`, [commandId], 'find-command'));
+  async find(name: string | IdempotencyKey): Promise<CommandRecord | undefined> {
+    const { rows: [row] } = await refusingOutages('log.unavailable', () => (typeof name === 'string'
+      ? this.query(`select ${columns} from commands where command_id = $1`, [name], 'find-command')
+      : this.query(`select ${columns} from commands where principal = $1 and key = $2`, [name.principal, name.key])));
     return row && record(row);
   }
 

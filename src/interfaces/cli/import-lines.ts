@@ -11,7 +11,8 @@ import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { canonical } from '../canonical.js';
-import { commandFields, customerCommandTypes, identifier, instant, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
+import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
+import { instant } from '../instants.js';
 import { parseStrictJson } from '../http/strict-json.js';
 
 /** So far: lines and bytes read, seconds since the beginning. */
@@ -159,7 +160,8 @@ const schemas = new Map<string, Joi.ObjectSchema>([
   ...orderCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], orderId: identifier.required() })] as const),
 ]);
 
-function understand(bytes: Buffer): Line | Rejection {
+/** One line, checked. */
+export function understand(bytes: Buffer): Line | Rejection {
   try {
     const input = parseStrictJson(bytes);
     const type = (input as { type?: unknown } | null)?.type;

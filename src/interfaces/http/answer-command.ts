@@ -5,8 +5,9 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Context } from '../../domain/events.js';
+import { Rejection } from '../../domain/shared/rejection.js';
 import { commandReply } from './replies.js';
-import { deadlineOf, prefersAsync, requestOf } from './request-headers.js';
+import { deadlineOf, invalid, prefersAsync, requestOf } from './request-headers.js';
 import type { Answer, Call, Reply } from './route.js';
 import { acceptedCommand } from './schemas.js';
 
@@ -31,8 +32,16 @@ export async function answerCommand<Command extends { type: string }>(
 ): Promise<Reply> {
   const now = clock.now();
   const request = requestOf(call, now);
-  const deadline = deadlineOf(call.headers, now);
-  if (!prefersAsync(call.headers)) {
+  const deadline = deadlineOf(call.headers);
+  const later = prefersAsync(call.headers);
+  if (deadline !== undefined && deadline <= now) {
+    // What was accepted in time is answered as it was, however late it is asked for again.
+    const earlier = later && request.idempotency !== undefined ? await queue.find({ principal: request.principal, key: request.idempotency.key }) : undefined;
+    if (earlier === undefined) throw invalid('Command-Deadline', 'is past');
+    if (earlier.request.idempotency?.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
+    return acceptedReply(earlier.commandId, true);
+  }
+  if (!later) {
     const outcome = await commands(command, request, seen);
     return commandReply(outcome, status, `/${context}/${outcome.id}`);
   }
@@ -42,11 +51,15 @@ export async function answerCommand<Command extends { type: string }>(
     commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() },
     ...(seen !== undefined && { seen }), ...(deadline !== undefined && { deadline: deadline.toISOString() }),
   });
+  return acceptedReply(kept.commandId, kept.commandId !== commandId);
+}
+
+/** As it was answered first, whatever has become of it since: a repeated request gets the same bytes. */
+function acceptedReply(commandId: string, replayed: boolean): Reply {
   return {
     status: 202,
-    headers: { location: `/commands/${kept.commandId}`, 'preference-applied': 'respond-async', ...(kept.commandId !== commandId && { 'idempotency-replayed': 'true' }) },
-    // As it was answered first, whatever has become of it since: a repeated request gets the same bytes.
-    body: { commandId: kept.commandId, status: 'accepted' },
+    headers: { location: `/commands/${commandId}`, 'preference-applied': 'respond-async', ...(replayed && { 'idempotency-replayed': 'true' }) },
+    body: { commandId, status: 'accepted' },
   };
 }
 

@@ -1,6 +1,7 @@
 import Joi from 'joi';
 import { periods } from '../../application/period.js';
-import { currency, identifier, instant as anyInstant } from '../command-schemas.js';
+import { currency, identifier } from '../command-schemas.js';
+import { instant as anyInstant, instantForm } from '../instants.js';
 
 // Parameters of a URL are text: they are converted, strictly.
 
@@ -14,7 +15,7 @@ const list = (item: Joi.Schema) => Joi.custom((value: unknown, helpers) => {
   return parts;
 }).description('several are joined by commas');
 
-const instant = anyInstant.custom((value: string) => new Date(value).toISOString()).description('ISO 8601');
+const instant = anyInstant.custom((value: string) => new Date(value).toISOString());
 const minor = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
 
 const page = {
@@ -30,8 +31,8 @@ export const orderList = Joi.object({
   status: list(Joi.string().valid('placed', 'approved', 'rejected', 'shipped', 'delivered', 'cancelled')),
   paid: Joi.boolean(),
   currency: list(currency),
-  placedFrom: instant.description('inclusive, ISO 8601'),
-  placedTo: instant.description('exclusive, ISO 8601'),
+  placedFrom: instant.description(`inclusive, ${instantForm}`),
+  placedTo: instant.description(`exclusive, ${instantForm}`),
   period: Joi.string().valid(...periods).description('calendar months and days in UTC, as seen from now'),
   minTotalMinor: minor,
   maxTotalMinor: minor,

@@ -3,6 +3,7 @@ import type { Seen } from '../../application/caller.js';
 import { parseTokens } from '../../application/consistency.js';
 import type { Request } from '../../application/execute.js';
 import { Rejection } from '../../domain/shared/rejection.js';
+import { momentOf } from '../instants.js';
 import type { Call } from './route.js';
 
 const defaultWaitSeconds = 5;
@@ -12,7 +13,7 @@ const longestWaitSeconds = 30;
 export function seenBy(headers: IncomingHttpHeaders): Seen | undefined {
   const token = headers['consistency-token'];
   if (typeof token !== 'string') return undefined;
-  const [, seconds] = /(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])/.exec(String(headers.prefer ?? '')) ?? [];
+  const [, seconds] = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,4})"?(?:$|[,;\s])/i.exec(String(headers.prefer ?? '')) ?? [];
   return { tokens: parseTokens(token), waitMs: Math.min(Number(seconds ?? defaultWaitSeconds), longestWaitSeconds) * 1_000 };
 }
 
@@ -21,15 +22,11 @@ export function prefersAsync({ prefer }: IncomingHttpHeaders): boolean {
   return /(?:^|[,;\s])respond-async(?:$|[,;\s])/i.test(String(prefer ?? ''));
 }
 
-const isoInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
-const httpDate = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;
-
-/** `Command-Deadline`. @throws Rejection `input.invalid` */
-export function deadlineOf({ 'command-deadline': text }: IncomingHttpHeaders, now: Date): Date | undefined {
+/** `Command-Deadline`, also one that is past. @throws Rejection `input.invalid` */
+export function deadlineOf({ 'command-deadline': text }: IncomingHttpHeaders): Date | undefined {
   if (text === undefined) return undefined;
-  const deadline = typeof text === 'string' && (isoInstant.test(text) || httpDate.test(text)) ? new Date(text) : new Date(Number.NaN);
-  if (Number.isNaN(deadline.getTime())) throw invalid('Command-Deadline', 'must be an instant, such as 2026-01-31T12:00:00Z or Sat, 31 Jan 2026 12:00:00 GMT');
-  if (deadline <= now) throw invalid('Command-Deadline', 'is past');
+  const deadline = momentOf(String(text));
+  if (deadline === undefined) throw invalid('Command-Deadline', 'must be an instant with Z or an offset, such as 2026-01-31T12:00:00Z, or Sat, 31 Jan 2026 12:00:00 GMT');
   return deadline;
 }
 
@@ -56,6 +53,6 @@ function versionOf(etag: string): number {
   return Number(version);
 }
 
-function invalid(pointer: string, message: string): Rejection {
+export function invalid(pointer: string, message: string): Rejection {
   return new Rejection('input.invalid', { errors: [{ pointer, message }] });
 }

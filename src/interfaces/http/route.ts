@@ -55,6 +55,6 @@ export const requestHeaders = {
   'If-Match': 'Refuse (412) unless it is at this version: the ETag of an earlier answer.',
   'Consistency-Token': 'Tokens of earlier answers, joined by commas: the answer is not older than they are.',
   Prefer: '`wait=<seconds>`: how long to wait for the Consistency-Token at most (default 5, at most 30). With a command, `respond-async`: it is accepted, done later, and answered with 202 and where its outcome will be.',
-  'Command-Deadline': 'An instant, in ISO 8601 or as HTTP writes dates: a command that was accepted for later and is not started by then expires.',
+  'Command-Deadline': 'An instant, in ISO 8601 with `Z` or an offset, or as HTTP writes dates: a command that was accepted for later and is not started by then expires.',
 } as const;
 export type RequestHeader = keyof typeof requestHeaders;

@@ -1,0 +1,26 @@
+import Joi from 'joi';
+
+// Instants, wherever a caller writes one. A time of day without `Z` or an offset would be read in the time zone of whatever machine this runs on.
+
+const date = /^\d{4}(?:-\d\d(?:-\d\d)?)?$/;
+const offset = /[T\s].*(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
+const wanted = 'must be ISO 8601 with Z or an offset, such as 2026-01-31T12:00:00Z';
+
+/** Of the years 0 to 9999: written in UTC, the order of two texts is then the order of time, in every store. */
+export const instant = Joi.string().isoDate().prefs({ convert: false, abortEarly: true }).messages({ 'string.isoDate': wanted }).custom((value: string, helpers) => {
+  if (!date.test(value) && !offset.test(value)) return helpers.message({ custom: wanted });
+  const year = new Date(value).getUTCFullYear();
+  return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
+});
+
+/** What the description of an instant says. */
+export const instantForm = 'ISO 8601 with `Z` or an offset; a date alone is its beginning in UTC';
+
+const httpDate = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;
+
+/** The moment that a header names, in ISO 8601 with a time of day, or as HTTP writes dates; `undefined` when it names none. */
+export function momentOf(text: string): Date | undefined {
+  const understood = httpDate.test(text) || (!date.test(text) && instant.validate(text).error === undefined);
+  const moment = new Date(understood ? text : Number.NaN);
+  return Number.isNaN(moment.getTime()) ? undefined : moment;
+}
