@@ -37,6 +37,7 @@ export type RejectionCode =
   | 'input.cursor-invalid'
   | 'access.unauthenticated'
   | 'access.forbidden'
+  | 'access.not-loopback'
   | 'route.unknown'
   | 'route.method-not-allowed';
 

@@ -18,11 +18,12 @@ import { contexts } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
 import { validate } from '../command-schemas.js';
-import { authorize, nobody, type Authenticate } from './access.js';
+import { anybody, authorize, nobody, type Authenticate } from './access.js';
 import { asyncApiOf, type Topics } from './asyncapi.js';
 import { createCursors } from './cursor.js';
 import { commandRoutes } from './commands.routes.js';
 import { customerRoutes } from './customers.routes.js';
+import { refuseOtherNames } from './loopback.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from './openapi.js';
 import { operatingRoutes } from './operating.routes.js';
@@ -82,6 +83,8 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.disable('etag');
   app.set('query parser', false);
   assertScopes(routes);
+  // Before everything, health and documentation too.
+  if (dependencies.authenticate === anybody) app.use((request, _response, next) => { refuseOtherNames(request.headers); next(); });
   for (const route of routes) app[route.method](route.path, traced(route, dependencies.tracer, answering(route, dependencies, metrics)));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
@@ -96,7 +99,7 @@ export function createApp(dependencies: HttpDependencies): Express {
     });
   }
   app.use((request, response) => { refuse(request, response, new Rejection('route.unknown', { path: request.path }), dependencies); });
-  // Express' own refusals: a path that cannot be decoded.
+  // What was refused before a route was found, and Express' own refusals: a path that cannot be decoded.
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
     const badPath = error instanceof URIError || (error as { status?: number }).status === 400;
     refuse(request, response, badPath ? new Rejection('input.invalid', { errors: [{ pointer: 'path', message: 'cannot be decoded' }] }) : error, dependencies);
@@ -237,7 +240,11 @@ function refuse(request: Request, response: Response, error: unknown, dependenci
   response.setHeader('x-correlation-id', correlationId);
   if (!(error instanceof Rejection)) dependencies.logger.error({ err: error, method: request.method, path: request.path, correlationId }, 'a request failed');
   const { problem, headers } = problemOf(error, correlationId);
-  // A body that was not read to its end would be taken for the next request.
-  if (!request.readableEnded) response.setHeader('connection', 'close');
+  // The rest of a body that nobody wants is not waited for.
+  if (!request.complete && hasBody(request)) response.setHeader('connection', 'close');
   send(response, { status: problem.status, headers, body: problem }, 'application/problem+json; charset=utf-8');
+}
+
+function hasBody({ headers: { 'content-length': length = '0', 'transfer-encoding': encoding } }: IncomingMessage): boolean {
+  return length !== '0' || encoding !== undefined;
 }
