@@ -11,6 +11,8 @@ export interface ListOptions {
   sort: { field: string; descending: boolean };
   limit: number;
   after?: Place;
+  /** As in `ViewQuery`. */
+  countUpTo?: number;
   facets?: readonly string[];
 }
 

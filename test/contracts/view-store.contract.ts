@@ -165,6 +165,30 @@ export function viewStoreContract(adapter: string, open: () => Promise<{ stores:
         const empty = await store.find({ where: [{ field: 'status', in: ['shipped'] }], sort: byPlaced, limit: 2, facets: ['status'] });
         expect({ items: empty.items, total: empty.total, facets: empty.facets }).to.deep.equal({ items: [], total: 0, facets: { status: [] } });
       });
+      it('counts up to a bound, and says when there are more', async () => {
+        await put(...Array.from({ length: 5 }, (_, n) => stored(`o-${n}`, { status: n < 4 ? 'placed' : 'shipped' })), stored('gone', {}, { deleted: true }));
+        const total = async (countUpTo: number, rest: Partial<ViewQuery> = {}) => {
+          const { items: _items, next: _next, facets: _facets, progress: _progress, ...told } = await store.find({ where: [], sort: byPlaced, limit: 2, countUpTo, ...rest });
+          return told;
+        };
+        expect(await total(6)).to.deep.equal({ total: 5 });
+        expect(await total(5), 'as many as the bound').to.deep.equal({ total: 5 });
+        expect(await total(4), 'one more than the bound').to.deep.equal({ total: 4, totalIsAtLeast: true });
+        expect(await total(4, { where: [{ field: 'status', in: ['placed'] }] })).to.deep.equal({ total: 4 });
+        expect(await total(3, { words: ['ada'] })).to.deep.equal({ total: 3, totalIsAtLeast: true });
+        expect(await total(4, { after: ['2026-01-01T00:00:00.000Z', 'o-3'] }), 'on a later page').to.deep.equal({ total: 4, totalIsAtLeast: true });
+        expect(await total(Infinity)).to.deep.equal({ total: 5 });
+        expect(await total(0)).to.deep.equal({});
+        expect(await total(0, { where: [{ field: 'status', in: ['cancelled'] }] }), 'nothing, not counted').to.deep.equal({});
+      });
+      it('counts exactly up to 10,000 unless it is told otherwise', async () => {
+        await put(...Array.from({ length: 10_000 }, (_, n) => stored(`o-${n}`)));
+        const page = () => store.find({ where: [], sort: byPlaced, limit: 1 });
+        expect(await page()).to.include({ total: 10_000 }).and.not.to.have.property('totalIsAtLeast');
+        await put(stored('one more'));
+        expect(await page()).to.include({ total: 10_000, totalIsAtLeast: true });
+        expect(await store.find({ where: [], sort: byPlaced, limit: 1, countUpTo: Infinity })).to.include({ total: 10_001 }).and.not.to.have.property('totalIsAtLeast');
+      }).timeout(90_000);
       it('sorts text by code point, not by any language', async () => {
         const view = await stores.open(customers);
         const named = (customerId: string, name: string): StoredDocument<CustomerDocument> => ({

@@ -1,4 +1,7 @@
 import { expect } from 'chai';
+import { notBegun } from '../../src/application/view-progress.js';
+import { createCursors } from '../../src/interfaces/http/cursor.js';
+import { pageReply } from '../../src/interfaces/http/replies.js';
 import { startService, type TestService } from '../support/service.js';
 
 const clock = { time: new Date('2026-01-15T12:00:00.000Z'), now() { return this.time; } };
@@ -83,6 +86,23 @@ describe('queries over HTTP', () => {
       expect([status, body.type], parameters).to.deep.equal([400, '/problems/input.cursor-invalid']);
     }
     expect((await service.ask('GET', `/orders?limit=5&facets=status&cursor=${nextCursor}`)).status, 'the size of a page is no other query').to.equal(200);
+  });
+
+  it('count as they are asked to, and page on by a cursor whatever they count', async () => {
+    const { body: first } = await service.ask('GET', '/orders?limit=2');
+    expect(first).to.include({ total: 5 }).and.not.to.have.property('totalIsAtLeast');
+    const { body: exact } = await service.ask('GET', `/orders?limit=2&total=exact&cursor=${first.nextCursor}`);
+    expect(exact).to.include({ total: 5 });
+    const { body: uncounted } = await service.ask('GET', `/orders?limit=2&total=none&cursor=${exact.nextCursor}`);
+    expect(uncounted).to.have.all.keys('items');
+    expect((await service.ask('GET', '/customers?total=none')).body).to.have.all.keys('items');
+    expect((await service.ask('GET', '/customers?total=exact')).body.total).to.equal(2);
+    expect((await service.ask('GET', '/orders?total=about')).body.errors[0].pointer).to.match(/total/);
+  });
+
+  it('say when there are more than were counted', () => {
+    const page = { items: [], total: 10_000, totalIsAtLeast: true as const, facets: {}, progress: notBegun };
+    expect(pageReply(page, { cursors: createCursors('x'.repeat(32)), query: null, clock }).body).to.deep.equal({ items: [], total: 10_000, totalIsAtLeast: true });
   });
 
   it('count facets', async () => {

@@ -52,8 +52,9 @@ export function createOrderQueries({ store, view, clock }: { store: EventStore<'
         where: [{ field: 'status', in: ['placed'] }, { field: 'placedAt', before: instant.toISOString() }],
         sort: { field: 'placedAt', descending: false },
         limit: 100,
+        countUpTo: Infinity,
       }, {});
-      return { count: total, oldest: items.map(({ document }) => document) };
+      return { count: total ?? 0, oldest: items.map(({ document }) => document) };
     },
   };
 }

@@ -42,6 +42,8 @@ export interface ViewQuery {
   limit: number;
   /** Begin behind this place of the same sort order. */
   after?: Place;
+  /** Count the documents that match up to so many: 0 does not count, Infinity counts them all; 10,000 unless it is said. */
+  countUpTo?: number;
   /** Fields to count the values of, over all documents that match. A date field counts months (`1996-07`). */
   facets?: readonly string[];
 }
@@ -56,8 +58,10 @@ export interface FacetCount {
 
 export interface ViewPage<D> {
   items: StoredDocument<D>[];
-  /** Of all documents that match, on this page or not. */
-  total: number;
+  /** Of all documents that match, on this page or not; absent when they were not to be counted. */
+  total?: number;
+  /** There are more than `total`: they were not counted on. */
+  totalIsAtLeast?: true;
   /** Behind the last item; absent when no more follow. */
   next?: Place;
   /** Most frequent first, then by key; at most 100 a field; months in order of time. */

@@ -4,6 +4,7 @@ import type {
 } from '../../application/ports/view-store.js';
 import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
 import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { countedUpTo, totalOf } from '../../application/view-total.js';
 import { OperatorError } from '../operator-error.js';
 import { within } from '../within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, refusingFaults, told } from './elasticsearch-client.js';
@@ -98,7 +99,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     });
   }
 
-  find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
+  find({ where, words, sort, limit, after, countUpTo = countedUpTo, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
     return this.answering(async () => {
       const filter = [{ term: { deleted: false } }, ...where.map((condition) => holds(this.view, condition)), ...(words === undefined ? [] : occur(words))];
       const order = sort.descending ? 'desc' : 'asc';
@@ -110,7 +111,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
         sort: [{ [this.field(sort.field)]: { order } }, { id: { order } }],
         ...(after !== undefined && { search_after: [isDate(this.view, sort.field) ? Date.parse(String(after[0])) : after[0], after[1]] }),
         size: limit + 1,
-        track_total_hits: true,
+        track_total_hits: countUpTo === 0 ? false : countUpTo === Infinity ? true : countUpTo + 1,
         allow_partial_search_results: false,
         _source_excludes: ['words', 'fields'],
         ...(facets.length > 0 && { aggregations: Object.fromEntries(facets.map((path) => [path, facet(this.view, path, this.field(path))])) }),
@@ -119,7 +120,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       const last = shown.at(-1)?.sort;
       return {
         items: shown.flatMap(({ _source }) => (_source === undefined ? [] : [documentOf(_source)])),
-        total: typeof hits.total === 'number' ? hits.total : hits.total?.value ?? 0,
+        ...totalOf(typeof hits.total === 'number' ? hits.total : hits.total?.value ?? 0, countUpTo),
         ...(hits.hits.length > limit && last !== undefined && { next: this.behind(last, sort.field) }),
         facets: Object.fromEntries(facets.map((path) => [path, countsOf(aggregations?.[path])])),
         progress: progressOf(found) ?? notBegun,

@@ -4,6 +4,7 @@ import type {
 import { fieldAt, valuesAt, type View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { countedUpTo, totalOf } from '../../application/view-total.js';
 
 const facetSize = 100;
 
@@ -65,7 +66,7 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
     return this.current && overall(this.current.sources, { ...this.current.epochs });
   }
 
-  private findNow({ where, words, sort, limit, after, facets = [] }: ViewQuery): ViewPage<D> {
+  private findNow({ where, words, sort, limit, after, countUpTo = countedUpTo, facets = [] }: ViewQuery): ViewPage<D> {
     for (const path of [sort.field, ...where.map(({ field }) => field), ...facets]) fieldAt(this.view, path);
     const placeOf = ({ stored: { id, document } }: Kept<D>): Place => [valuesAt(document, sort.field)[0] as string | number, id];
     const direction = sort.descending ? -1 : 1;
@@ -77,7 +78,7 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
     const last = items.at(-1);
     return {
       items: items.map(({ stored }) => structuredClone(stored)),
-      total: matching.length,
+      ...totalOf(matching.length, countUpTo),
       ...(behind.length > limit && last !== undefined && { next: placeOf(last) }),
       facets: Object.fromEntries(facets.map((field) => [field, this.count(field, matching)])),
       progress: this.progressNow() ?? notBegun,

@@ -2,6 +2,7 @@ import type { Condition, FacetCount, StoredDocument, ViewPage, ViewProgress, Vie
 import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { countedUpTo, totalOf } from '../../application/view-total.js';
 import { refusingOutages, type Database } from './database.js';
 import { columnAt, columnValue, createTable, element, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
@@ -23,7 +24,7 @@ interface ProgressRow { sources: ProgressBySource; epochs: ViewProgress['epochs'
 
 interface FoundRow<D> extends StoredDocument<D> {
   place: string | number;
-  total: number;
+  total: number | null;
   progress: ProgressRow | null;
   facets: Record<string, FacetCount[] | null> | null;
 }
@@ -71,7 +72,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     return rows[0] && progressOf(rows[0]);
   }
 
-  async find({ where, words, sort, limit, after, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
+  async find({ where, words, sort, limit, after, countUpTo = countedUpTo, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
     const values: unknown[] = [this.progressName];
     const value = (one: unknown) => `$${values.push(one)}`;
     const column = (path: string) => columnAt(this.view, this.table.columns, path);
@@ -83,7 +84,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     // One statement is one snapshot: the counts and the progress (a first row of their own) belong to the page behind them.
     const text = `
       select null::text as id, null::int as revision, null::json as applied, null::boolean as deleted, null::json as document, null::${by.type} as place,
-        (select count(*) from ${this.table.name} where ${conditions}) as total,
+        ${counted(this.table.name, conditions, countUpTo)} as total,
         (select row_to_json(p) from view_sources p where view = $1) as progress,
         ${facets.length === 0 ? 'null::json' : `json_build_object(${facets.map((path) => `${value(path)}::text, ${facet(column(path), this.view.fields[path]?.kind === 'date', this.table.name, conditions)}`).join(', ')})`} as facets
       union all (
@@ -94,7 +95,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     const last = items.at(-1);
     return {
       items: items.map(({ id, revision, applied, deleted, document }) => ({ id, revision, applied, deleted, document })),
-      total: counts?.total ?? 0,
+      ...totalOf(counts?.total ?? 0, countUpTo),
       ...(found.length > limit && last !== undefined && { next: [last.place, last.id] as const }),
       facets: Object.fromEntries(facets.map((path) => [path, counts?.facets?.[path] ?? []])),
       progress: counts?.progress ? progressOf(counts.progress) : notBegun,
@@ -164,6 +165,12 @@ function holds(condition: Condition, { name, type }: Column, value: (one: unknow
     ...(before === undefined ? [] : [`${name} < ${value(before)}`]),
   ];
   return bounds.length === 0 ? `${name} is not null` : bounds.join(' and ');
+}
+
+/** Stops one above: that there are more is all that is wanted then. */
+function counted(table: string, conditions: string, upTo: number): string {
+  if (upTo === 0) return 'null::bigint';
+  return upTo === Infinity ? `(select count(*) from ${table} where ${conditions})` : `(select count(*) from (select from ${table} where ${conditions} limit ${upTo + 1}) as counted)`;
 }
 
 function facet({ name }: Column, months: boolean, table: string, conditions: string): string {

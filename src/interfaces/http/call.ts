@@ -17,13 +17,15 @@ export function callerOf({ principal: { customerId } }: Call): Caller {
   return customerId === undefined ? {} : { onlyCustomer: customerId };
 }
 
+const counting = { exact: Infinity, none: 0 };
+
 /** Sort, limit and place of a list; `query` is what its cursors are bound to: everything but the page itself, and whose list it is. */
 export function listOptions(call: Call, cursors: Cursors, facets?: readonly string[]): { options: ListOptions; query: unknown } {
-  const { cursor, limit, ...rest } = call.query as { cursor?: string; limit: number; sort: string };
+  const { cursor, limit, total, ...rest } = call.query as { cursor?: string; limit: number; total?: keyof typeof counting; sort: string };
   const { facets: _facets, ...asked } = rest as Record<string, unknown>;
   const query = [asked, call.principal.customerId ?? null];
   return {
-    options: { sort: sortOf(rest.sort), limit, ...(cursor !== undefined && { after: cursors.read(cursor, query) }), ...(facets !== undefined && { facets }) },
+    options: { sort: sortOf(rest.sort), limit, ...(cursor !== undefined && { after: cursors.read(cursor, query) }), ...(total !== undefined && { countUpTo: counting[total] }), ...(facets !== undefined && { facets }) },
     query,
   };
 }

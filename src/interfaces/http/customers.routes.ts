@@ -57,7 +57,7 @@ export function customerRoutes({ commands, queries, queue, cursors, clock, ids }
       method: 'get', path: '/customers', scopes: ['queries:customers'], name: 'ListCustomers', summary: 'List and search customers',
       query: customerList, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('A page of customers', pageOf(customer)),
       async handle(call) {
-        const { sort: _sort, limit: _limit, cursor: _cursor, ...filter } = call.query as CustomerFilter & { sort: string; limit: number; cursor?: string };
+        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, ...filter } = call.query as CustomerFilter & { sort: string; limit: number; cursor?: string; total?: string };
         const { options, query } = listOptions(call, cursors);
         return pageReply(await queries.list(filter, options, callerOf(call), seenBy(call.headers)), { cursors, query, clock });
       },

@@ -53,7 +53,7 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
       method: 'get', path: '/orders', scopes: ['queries:orders'], name: 'ListOrders', summary: 'List and search orders',
       query: orderList, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('A page of orders', pageOf(order)),
       async handle(call: Call) {
-        const { sort: _sort, limit: _limit, cursor: _cursor, facets, ...filter } = call.query as OrderFilter & { sort: string; limit: number; cursor?: string; facets?: (keyof typeof orderFacets)[] };
+        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, facets, ...filter } = call.query as OrderFilter & { sort: string; limit: number; cursor?: string; total?: string; facets?: (keyof typeof orderFacets)[] };
         const counted = facets && Object.fromEntries(facets.map((name) => [name, orderFacets[name]]));
         const { options, query } = listOptions(call, cursors, counted && Object.values(counted));
         const page = await queries.list(filter, options, callerOf(call), seenBy(call.headers));

@@ -21,6 +21,8 @@ const minor = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
 const page = {
   limit: Joi.number().integer().min(1).max(200).default(20),
   cursor: Joi.string().max(500).description('`nextCursor` of the page before'),
+  total: Joi.string().valid('exact', 'none')
+    .description('`exact` counts all that match, which takes the longer the more they are; `none` counts nothing; without it they are counted up to 10,000'),
 };
 
 /** By public name, the field that is counted. */

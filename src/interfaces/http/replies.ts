@@ -41,7 +41,8 @@ export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets 
     headers: freshness(page.progress, clock),
     body: {
       items: page.items.map(({ document }) => document),
-      total: page.total,
+      ...(page.total !== undefined && { total: page.total }),
+      ...(page.totalIsAtLeast && { totalIsAtLeast: true }),
       ...(page.next !== undefined && { nextCursor: cursors.write(page.next, query) }),
       ...(facets !== undefined && { facets: Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []])) }),
     },

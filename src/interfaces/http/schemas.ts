@@ -53,7 +53,10 @@ const facetCounts = Joi.array().items(Joi.object({ key: Joi.string().required(),
 
 export function pageOf(item: Joi.Schema): Joi.ObjectSchema {
   return Joi.object({
-    items: Joi.array().items(item).required(), total: Joi.number().integer().required(), nextCursor: Joi.string(), facets: Joi.object().pattern(Joi.string(), facetCounts),
+    items: Joi.array().items(item).required(),
+    total: Joi.number().integer().description('of all that match; up to 10,000 unless `total=exact`, absent with `total=none`'),
+    totalIsAtLeast: Joi.valid(true).description('there are more than `total`: they were not counted on'),
+    nextCursor: Joi.string(), facets: Joi.object().pattern(Joi.string(), facetCounts),
   });
 }
 
