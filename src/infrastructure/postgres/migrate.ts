@@ -1,5 +1,5 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { OperatorError } from '../operator-error.js';
 import { packageRoot } from '../package-root.js';
@@ -20,9 +20,12 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
     // node-pg-migrate's own lock gives up at once; waiting is what a second process wants.
     await client.query('select pg_advisory_lock($1)', [lock]);
     for (const schema of schemas) {
+      const directory = join(migrations, schema === 'views' ? 'views' : 'log');
+      if (await isCurrent(client, schema, directory)) continue;
+      const { runner } = await import('node-pg-migrate');
       await runner({
         dbClient: client,
-        dir: join(migrations, schema === 'views' ? 'views' : 'log'),
+        dir: directory,
         direction: 'up',
         migrationsTable: 'migrations',
         schema,
@@ -48,4 +51,13 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** Nearly always: then the library need not be loaded, which takes longer than to look. */
+async function isCurrent(client: pg.Client, schema: Schema, directory: string): Promise<boolean> {
+  const { rows: [found] } = await client.query<{ migrations: string | null }>('select to_regclass($1) as migrations', [`${schema}.migrations`]);
+  if (found?.migrations == null) return false;
+  const { rows } = await client.query<{ name: string }>(`select name from ${schema}.migrations order by name`);
+  const files = (await readdir(directory)).map((file) => file.replace(/\.sql$/, '')).sort();
+  return rows.map(({ name }) => name).join() === files.join();
 }

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
-import swaggerUi from 'swagger-ui-express';
 import type { CustomerCommands } from '../../application/customers/customer-commands.js';
 import type { CustomerQueries } from '../../application/customers/customer-queries.js';
 import type { OrderCommands } from '../../application/orders/order-commands.js';
@@ -32,6 +31,7 @@ import { orderRoutes } from './orders.routes.js';
 import { problemOf } from './problem.js';
 import type { Call, Reply, Route } from './route.js';
 import { parseStrictJson } from './strict-json.js';
+import { swaggerPages } from './swagger-pages.js';
 
 export interface HttpDependencies {
   /** The contexts that this process serves. */
@@ -90,7 +90,7 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
   const events = asyncApiOf(contexts.filter((context) => dependencies[context] !== undefined), dependencies.topics, dependencies.version);
   app.get('/asyncapi.json', (_request, response) => { send(response, { status: 200, body: events }); });
-  app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerUi.serve, swaggerUi.setup(documentation, { customSiteTitle: 'Orderfold' }));
+  app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerPages(documentation));
   for (const path of new Set(routes.map((route) => route.path))) {
     const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
     app.all(path, (request, response) => {
