@@ -1,8 +1,9 @@
 import type { Context } from '../domain/events.js';
 import { causesOf } from './causes.js';
 import { keepNewest } from './keep-newest.js';
+import { furthest } from './partition.js';
 import type { Clock } from './ports/clock.js';
-import type { EventFeed, FeedBatch, FeedEvent } from './ports/event-feed.js';
+import type { EventFeed, FeedBatch, FeedEvent, Progress } from './ports/event-feed.js';
 import type { EventStores, LogHead } from './ports/event-store.js';
 import type { Logger } from './ports/logger.js';
 import { untraced, type Tracer } from './ports/tracer.js';
@@ -30,6 +31,8 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
   const epochs: Record<string, string> = { ...before?.epochs, ...Object.fromEntries(heads.map(([context, { epoch }]) => [context, epoch])) };
   // What was last written, so that it need not be read again. May be old: a stale revision is refused by the store.
   const remembered = new Map<string, StoredDocument<D>>();
+  // What the store holds at least, by its own word or by what was written: the feed goes on from there.
+  let counted: Progress = {};
 
   async function onBatch(batch: FeedBatch): Promise<void> {
     for (const [context, epoch] of Object.entries(batch.epochs)) {
@@ -42,12 +45,13 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     let refused = false;
     do {
       const documents = await apply(open, refused);
-      const conflicts = await store.write(documents, progress);
+      const conflicts = await store.write(documents, progress, counted);
       for (const document of documents) keepNewest(remembered, document.id, document, rememberedDocuments);
       for (const id of conflicts) remembered.delete(id);
       refused = true;
       open = new Map(conflicts.map((id) => [id, open.get(id) ?? []]));
     } while (open.size > 0);
+    counted = furthest(counted, batch.progress);
   }
 
   /** The documents that these events change, each with the revision that it is to be written at. `refused`: somebody else has written them. */
@@ -83,7 +87,11 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     logger.warn({ view: view.name, context, position }, 'the view was folded from another log, or from more of it than there is: it is folded anew');
     await store.reset();
   }
-  const reached = async () => (await store.progress())?.applied ?? {};
+  const reached = async () => {
+    const { applied = {} } = await store.progress() ?? {};
+    counted = furthest(counted, applied);
+    return applied;
+  };
   await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, reached, onBatch: traced }, stop);
 }
 

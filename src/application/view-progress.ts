@@ -1,5 +1,5 @@
 import type { Context } from '../domain/events.js';
-import type { Source } from './ports/event-feed.js';
+import type { Progress, Source } from './ports/event-feed.js';
 import type { ViewProgress } from './ports/view-store.js';
 
 /** Of a view that nobody has folded yet. */
@@ -48,4 +48,17 @@ export function overall(sources: ProgressBySource, epochs: ViewProgress['epochs'
     checkedAt: oldest(all.map(([, { checkedAt }]) => checkedAt)) ?? notBegun.checkedAt,
     epochs,
   };
+}
+
+/** A store holds less of its view than its writer has seen in it: whoever writes begins again with what is there. */
+export class ViewSetBack extends Error {
+  constructor(view: string) {
+    super(`${view} was set back, by a crash of its server or by somebody who had it folded anew: its projector begins again with what is stored`);
+  }
+}
+
+/** @throws ViewSetBack when less is stored than was counted on */
+export function checkNotSetBack(view: string, stored: ProgressBySource, counted: Progress): void {
+  const all = Object.entries(counted) as [Source, number][];
+  if (all.some(([source, position]) => (stored[source]?.position ?? 0) < position)) throw new ViewSetBack(view);
 }

@@ -111,11 +111,27 @@ describe('a policy', () => {
   it('applies each event once, however often it is delivered, and never releases before it reserves', async () => {
     const app = await withOrders();
     const batch = await batchOf(app);
-    const half: FeedBatch = { ...batch, events: batch.events.slice(0, 2) };
+    const half: FeedBatch = { ...batch, events: batch.events.slice(0, 2), progress: { 'orders/2': 2 } };
     await runPolicy(holdOrReleaseCredit, { feed: feedOf(half, batch, { ...batch, events: [] }, batch), checkpoints: app.checkpoints.customers, handle: app.customers, logger: quiet }, never);
     const { events } = await app.stores.customers.readLog({ after: 1, limit: 10 });
     expect(events.map(({ data }) => [data.type, 'orderId' in data ? data.orderId : ''])).to.deep.equal([['CreditReserved', 'o-1'], ['CreditReleased', 'o-1'], ['CreditReserved', 'o-2']]);
     expect(await app.checkpoints.customers.load('hold-or-release-credit')).to.deep.equal({ 'orders/2': 3 });
+  });
+
+  it('does nothing again that its checkpoint covers, when another feed begins at its slowest partition', async () => {
+    const app = await withOrders();
+    const events = (await app.stores.orders.readLog({ after: 0, limit: 100 })).events;
+    // As the feed from Kafka leaves it: partitions in which nothing has happened are not there.
+    await app.checkpoints.customers.save('hold-or-release-credit', { [sourceOf(events[0]!, partitions)]: 2 });
+    const asked: string[] = [];
+    const stop = new AbortController();
+    const handle = async (command: { type: string; orderId?: string }) => {
+      asked.push(`${command.type} ${command.orderId ?? ''}`);
+      stop.abort();
+      return {} as never;
+    };
+    await runPolicy(holdOrReleaseCredit, { feed: app.feed, checkpoints: app.checkpoints.customers, handle, logger: quiet }, stop.signal);
+    expect(asked).to.deep.equal(['ReserveCredit o-2']);
   });
 
   it('fails with an outage, so that the batch comes again', async () => {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { StoredDocument, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../src/application/ports/view-store.js';
 import { customers, orders, type CustomerDocument, type OrderDocument } from '../../src/application/projections/index.js';
 import { foldWords } from '../../src/application/text.js';
+import { ViewSetBack } from '../../src/application/view-progress.js';
 
 const progress = (applied: ViewProgress['applied'], rest: Partial<ViewProgress> = {}): ViewProgress =>
   ({ applied, behindSince: null, checkedAt: '2026-01-01T00:00:00.000Z', epochs: { orders: 'e' }, ...rest });
@@ -64,6 +65,18 @@ export function viewStoreContract(adapter: string, open: () => Promise<{ stores:
           applied: { 'orders/0': 5, 'orders/1': 2, 'orders/2': 1 }, behindSince: null, checkedAt: '2026-01-01T00:00:00.000Z', epochs: { orders: 'f' },
         });
         expect((await store.find({ where: [], sort: byPlaced, limit: 1 })).progress).to.deep.equal(await store.progress());
+      });
+      it('stores nothing where less is applied than its writer counts on', async () => {
+        await store.write([stored('a')], progress({ 'orders/0': 5, 'orders/1': 2 }));
+        expect(await store.write([stored('b')], progress({ 'orders/0': 6 }), { 'orders/0': 5, 'orders/1': 2 })).to.deep.equal([]);
+        for (const counted of [{ 'orders/0': 7 }, { 'orders/0': 6, 'orders/2': 1 }]) {
+          expect(await store.write([stored('c')], progress({ 'orders/0': 9 }), counted).catch((error: unknown) => error)).to.be.instanceOf(ViewSetBack);
+        }
+        expect((await store.read(['a', 'b', 'c'])).size).to.equal(2);
+        expect((await store.progress())?.applied).to.deep.equal({ 'orders/0': 6, 'orders/1': 2 });
+        await store.reset();
+        expect(await store.write([], progress({ 'orders/0': 9 }), { 'orders/0': 6 }).catch((error: unknown) => error)).to.be.an('error');
+        expect(await store.progress()).to.equal(undefined);
       });
       it('is as far behind as the slowest source, whoever writes its progress', async () => {
         const at = (checkedAt: string, behindSince: string | null) => ({ checkedAt, behindSince });

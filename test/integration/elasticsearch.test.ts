@@ -503,6 +503,19 @@ else {
     });
 
     describe('ends with the right documents, each event applied once,', () => {
+      it('when its index is deleted and made again under the same name, and another process has begun to fill it', async () => {
+        const [one, other] = [await open(orders), await open(orders)];
+        await one.write([orderDocument('a')], reached(5));
+        await client.indices.delete({ index: await indices() });
+        await createIndex(client, orders, prefix);
+        await other.write([], reached(7));
+        const failure = await failureOf(one.write([orderDocument('a', { revision: 2 })], reached(9), { 'orders/1': 5 }));
+        expect(failure).to.be.an('error').with.property('message').that.matches(/-g1, no longer the index of that name that was there before/);
+        expect((await one.progress())?.applied).to.deep.equal({ 'orders/1': 7 });
+        expect((await one.read(['a'])).size).to.equal(0);
+        expect(await one.write([orderDocument('a')], reached(9), { 'orders/1': 7 })).to.deep.equal([]);
+      });
+
       const log = () => orderLog();
 
       it('when the answer to a bulk is lost', async () => {

@@ -1,8 +1,9 @@
 import type { Context, EventsOf } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { CommandOutcome, Request } from '../execute.js';
+import { furthest } from '../partition.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
-import type { EventFeed, FeedBatch } from '../ports/event-feed.js';
+import type { EventFeed, FeedBatch, Progress } from '../ports/event-feed.js';
 import type { RecordedEvent } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
@@ -55,13 +56,16 @@ export async function runPolicy<From extends Context, Command>(
     }
   }
 
+  // What was reacted to. A feed may bring it again from where its slowest source is, when the keys of those commands are long forgotten.
+  let done: Progress = {};
+
   // The commands of a batch are under way together, those to one target one after the other: a release must not go on without its reservation, which an outage held up.
   async function onBatch({ events, progress }: FeedBatch): Promise<void> {
     if (events.length === 0) return;
     const lanes = new Map<string, Promise<void>>();
-    for (const { event } of events) {
+    for (const { source, event } of events) {
       const react = on[event.data.type];
-      if (react === undefined) continue;
+      if (react === undefined || event.position <= (done[source] ?? 0)) continue;
       const command = react(event.data);
       const lane = target(event.data);
       const before = lanes.get(lane);
@@ -71,7 +75,9 @@ export async function runPolicy<From extends Context, Command>(
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     await checkpoints.save(policy.name, progress);
+    done = furthest(done, progress);
   }
 
-  await feed.run({ group: policy.name, contexts: [policy.from], reached: () => checkpoints.load(policy.name), onBatch }, stop);
+  const reached = async () => (done = furthest(done, await checkpoints.load(policy.name)));
+  await feed.run({ group: policy.name, contexts: [policy.from], reached, onBatch }, stop);
 }

@@ -74,14 +74,18 @@ export interface ViewPage<D> {
  * The documents of one view. Queries never write; writing is safe against any number of writers and any redelivery.
  * - A document is stored only when its revision is one above the stored one (or 1 and there is none); the others are reported as conflicts.
  * - Progress is stored only when every document of the same write was, and never goes back.
+ * - Nothing is stored where less is applied than the writer counts on (`counted`): a crash of the server or a reset has set the view back.
  * - What was stored cannot be changed through what was handed in or returned.
  * @throws Rejection `view.unavailable` when the store cannot be reached.
  */
 export interface ViewStore<D> {
   /** The documents of these ids that exist, deleted ones too, by id. */
   read(ids: readonly string[]): Promise<Map<string, StoredDocument<D>>>;
-  /** @returns ids of the documents that were not stored, because somebody else's write came first */
-  write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]>;
+  /**
+   * @returns ids of the documents that were not stored, because somebody else's write came first
+   * @throws ViewSetBack when the stored progress is lower than `counted` in any source
+   */
+  write(documents: readonly StoredDocument<D>[], progress: ViewProgress, counted?: Progress): Promise<string[]>;
   /** `undefined` before the first write. */
   progress(): Promise<ViewProgress | undefined>;
   find(query: ViewQuery): Promise<ViewPage<D>>;

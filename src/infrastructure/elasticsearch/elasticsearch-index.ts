@@ -98,8 +98,23 @@ function driftOf(view: ViewDeclaration, mappings: estypes.IndicesGetMappingRespo
 export async function indexBehind(client: Client, alias: string): Promise<string | undefined> {
   const { body, statusCode } = await client.indices.getAlias({ name: alias }, { ignore: [404], meta: true });
   const [index, ...others] = statusCode === 404 ? [] : Object.keys(body);
-  if (others.length > 0) throw new OperatorError(`The alias ${alias} points to several indices (${[index, ...others].join(', ')}): leave it one.`);
+  if (others.length > 0) throw severalBehind(alias, [index, ...others]);
   return index;
+}
+
+/** One index for as long as it lives: deleted and made again under the same name, it is another one. */
+export interface Generation { index: string; uuid: string }
+
+export async function generationBehind(client: Client, alias: string): Promise<Generation | undefined> {
+  const { body, statusCode } = await client.indices.getSettings({ index: alias, name: 'index.uuid' }, { ignore: [404], meta: true });
+  const [index, ...others] = statusCode === 404 ? [] : Object.keys(body);
+  if (others.length > 0) throw severalBehind(alias, [index, ...others]);
+  const uuid = index === undefined ? undefined : body[index]?.settings?.index?.uuid;
+  return index === undefined || uuid === undefined ? undefined : { index, uuid };
+}
+
+function severalBehind(alias: string, indices: readonly (string | undefined)[]): OperatorError {
+  return new OperatorError(`The alias ${alias} points to several indices (${indices.join(', ')}): leave it one.`);
 }
 
 /** Behind all that there are, so that none of them is taken for a new one. */

@@ -1,15 +1,16 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
+import type { Progress } from '../../application/ports/event-feed.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
 import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
-import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
 import { OperatorError } from '../operator-error.js';
 import { within } from '../within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
-import { createGeneration, createIndex, fieldName, indexBehind, indexNamesOf, nextGeneration } from './elasticsearch-index.js';
+import { createGeneration, createIndex, fieldName, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';
 import { share } from './share.js';
 
 const facetSize = 100;
@@ -53,7 +54,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   private readonly alias: string;
   private prepared: Promise<void> | undefined;
   /** The index that what this process knows is from. */
-  private generation: string | undefined;
+  private generation: Generation | undefined;
   private readonly documents: ElasticsearchDocuments<D>;
   private lastRefresh = -Infinity;
   /** Asked for by every query, and again and again by those that wait for a position. */
@@ -77,14 +78,14 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return ask(() => this.documents.read(ids));
   }
 
-  write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
+  write(documents: readonly StoredDocument<D>[], progress: ViewProgress, counted: Progress = {}): Promise<string[]> {
     return this.serving(async () => {
-      const before = await this.ownProgress();
+      const before = await this.ownProgress(counted);
       const conflicts = await this.documents.write(documents);
       // What another writer has stored, or this one before it was interrupted, may not be searchable yet either.
       if (documents.length > 0 || goesBeyond(progress, before)) await this.refresh();
       if (conflicts.length > 0) return conflicts;
-      await this.moveProgress(progress, before);
+      await this.moveProgress(progress, before, counted);
       // Better before the next documents are taken up than between their bulk and its refresh: what comes meanwhile is in the next bulk.
       if (documents.length > 0) await this.untilRefreshIsDue();
       return [];
@@ -94,7 +95,7 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   progress(): Promise<ViewProgress | undefined> {
     return this.answering(async () => {
       const found = await this.latestProgress();
-      this.generation ??= found.index;
+      this.generation ??= await generationBehind(this.client, this.alias);
       return progressOf(found);
     });
   }
@@ -131,8 +132,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   /** A new, empty generation takes the old one's place in one step. When somebody else has done so since this process last looked, theirs stays. */
   reset(): Promise<void> {
     return this.serving(async () => {
-      const old = await indexBehind(this.client, this.alias);
-      if (old !== undefined && this.generation !== undefined && old !== this.generation) {
+      const old = await generationBehind(this.client, this.alias);
+      if (old !== undefined && this.generation !== undefined && old.uuid !== this.generation.uuid) {
         this.goOnWith(old);
         return;
       }
@@ -140,16 +141,15 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       await createGeneration(this.client, this.view, next);
       try {
         await this.client.indices.updateAliases({
-          actions: [{ add: { index: next, alias: this.alias } }, ...(old === undefined ? [] : [{ remove_index: { index: old } }])],
+          actions: [{ add: { index: next, alias: this.alias } }, ...(old === undefined ? [] : [{ remove_index: { index: old.index } }])],
         });
-        this.goOnWith(next);
       } catch (error) {
         const now = await indexBehind(this.client, this.alias);
-        if (now === undefined || now === old) throw error;
+        if (now === undefined || now === old?.index) throw error;
         // Another process was quicker.
         if (now !== next) await this.client.indices.delete({ index: next }, { ignore: [404] });
-        this.goOnWith(now);
       }
+      this.goOnWith(await generationBehind(this.client, this.alias));
     });
   }
 
@@ -174,19 +174,23 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     return refusingFaults(() => within(queryTimeoutMs, late, this.reading(work)));
   }
 
-  private goOnWith(index: string): void {
-    this.generation = index;
+  private goOnWith(generation: Generation | undefined): void {
+    this.generation = generation;
     this.documents.forget();
   }
 
-  /** @throws Error when somebody has put another generation in place: what this process has in hand was not made for it */
-  private async ownProgress(): Promise<FoundProgress> {
-    const found = await this.readProgress();
-    this.generation ??= found.index;
-    if (found.index === this.generation) return found;
-    const message = `${this.alias} is now ${found.index}, no longer ${this.generation}: the projector begins again with what is there`;
-    this.goOnWith(found.index);
-    throw new Error(message);
+  /** @throws Error when somebody has put another generation in place, or set this one back: what this process has in hand was not made for it */
+  private async ownProgress(counted: Progress): Promise<FoundProgress> {
+    const [found, generation] = await Promise.all([this.readProgress(), generationBehind(this.client, this.alias)]);
+    this.generation ??= generation;
+    if (generation?.uuid !== this.generation?.uuid || found.index !== generation?.index) {
+      const was = this.generation?.index === found.index ? 'the index of that name that was there before' : this.generation?.index ?? 'there';
+      const message = `${this.alias} is now ${found.index}, no longer ${was}: the projector begins again with what is there`;
+      this.goOnWith(generation);
+      throw new Error(message);
+    }
+    checkNotSetBack(this.view.name, found.stored?.progress.sources ?? {}, counted);
+    return found;
   }
 
   private async refresh(): Promise<void> {
@@ -211,8 +215,8 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   /** Others may be moving it for other partitions: nobody's move is lost. */
-  private async moveProgress(progress: ViewProgress, before: FoundProgress): Promise<void> {
-    for (let found = before; ; found = await this.ownProgress()) {
+  private async moveProgress(progress: ViewProgress, before: FoundProgress, counted: Progress): Promise<void> {
+    for (let found = before; ; found = await this.ownProgress(counted)) {
       const { stored, seqNo, primaryTerm } = found;
       const next: StoredProgress['progress'] = {
         sources: mergeSources(stored?.progress.sources ?? {}, bySource(progress)), epochs: { ...stored?.progress.epochs, ...progress.epochs },

@@ -1,9 +1,10 @@
+import type { Progress } from '../../application/ports/event-feed.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
 import { fieldAt, valuesAt, type View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
-import { bySource, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
 
 const facetSize = 100;
@@ -38,7 +39,8 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
     })));
   }
 
-  write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
+  async write(documents: readonly StoredDocument<D>[], progress: ViewProgress, counted: Progress = {}): Promise<string[]> {
+    checkNotSetBack(this.view.name, this.current?.sources ?? {}, counted);
     const conflicts: string[] = [];
     for (const document of documents) {
       if ((this.documents.get(document.id)?.stored.revision ?? 0) !== document.revision - 1) conflicts.push(document.id);

@@ -1,7 +1,8 @@
+import type { Progress } from '../../application/ports/event-feed.js';
 import type { Condition, FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
-import { bySource, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
+import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
 import { refusingOutages, type Database } from './database.js';
 import { columnAt, columnValue, createTable, element, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
@@ -45,10 +46,10 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
     return new Map(rows.map((row) => [row.id, row]));
   }
 
-  async write(documents: readonly StoredDocument<D>[], progress: ViewProgress): Promise<string[]> {
+  async write(documents: readonly StoredDocument<D>[], progress: ViewProgress, counted: Progress = {}): Promise<string[]> {
     // Always in the same order: two writers of the same documents must not wait for each other in a circle.
     const sorted = [...documents].sort((a, b) => (a.id < b.id ? -1 : 1));
-    const { rows } = await refusingOutages('view.unavailable', () => this.database.derived.query<{ id: string }>({
+    const { rows } = await refusingOutages('view.unavailable', () => this.database.derived.query<{ id: string | null }>({
       name: `write ${this.progressName}`,
       text: this.writeText,
       values: [
@@ -58,10 +59,11 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
         sorted.map(({ deleted }) => deleted),
         sorted.map(({ document }) => JSON.stringify(document)).join(separator),
         sorted.map(({ document }) => wordsOf(this.view, document).join(' ')).join(separator),
-        this.progressName, JSON.stringify(bySource(progress)), JSON.stringify(progress.epochs),
+        this.progressName, JSON.stringify(bySource(progress)), JSON.stringify(progress.epochs), JSON.stringify(counted),
         ...this.table.columns.map((column) => sorted.map(({ document }) => columnValue(document, column))),
       ],
     }));
+    if (rows.some(({ id }) => id === null)) throw new ViewSetBack(this.view.name);
     if (rows.length === documents.length) return [];
     const stored = new Set(rows.map(({ id }) => id));
     return documents.map(({ id }) => id).filter((id) => !stored.has(id));
@@ -123,34 +125,43 @@ function progressOf({ sources, epochs }: ProgressRow): ViewProgress {
   return overall(sources, epochs);
 }
 
-/** One statement is one transaction: the documents whose revision is the next one, and the progress only if that was all of them. */
+/**
+ * One statement is one transaction: the documents whose revision is the next one, and the progress only if that was all of them. A row without an id: nothing
+ * was stored, because less is applied than $10 counts on. The row of the progress is kept from being deleted meanwhile, not from being moved by others.
+ */
 function writeStatement({ name, columns }: Table): string {
-  const first = 10;
+  const first = 11;
   const parameter = (column: Column, index: number) => `$${first + index}::${column.type === 'text[]' ? 'text' : column.type}[]`;
   const value = ({ name: own, type }: Column) => (type === 'text[]' ? `string_to_array(i.${own}, '${separator}')` : `i.${own}`);
   // Neither JSON nor words contain the separator; reading them as text[] would take longer than storing them.
   const list = (joined: string) => `string_to_array(${joined}::text, '${separator}')`;
   const names = columns.map((column) => `, ${column.name}`).join('');
   return `
-    with input as (
+    with held as materialized (
+      select sources from view_sources where view = $7 for key share
+    ), whole as materialized (
+      select not exists (
+        select from jsonb_each_text($10::jsonb) as c(source, position)
+        where c.position::bigint > coalesce(((select sources from held) -> c.source ->> 'position')::bigint, 0)) as ok
+    ), input as (
       select * from unnest($1::text[], $2::int[], ${list('$3')}, $4::boolean[], ${list('$5')}, ${list('$6')}${columns.map((column, index) => `, ${parameter(column, index)}`).join('')})
         as i(id, revision, applied, deleted, document, words${names})
     ), stored as (
       insert into ${name} as t (id, revision, applied, deleted, document, words${names})
       select i.id, i.revision, i.applied::json, i.deleted, i.document::json, array_to_tsvector(string_to_array(coalesce(i.words, ''), ' '))${columns.map((column) => `, ${value(column)}`).join('')}
-      from input i where i.revision = 1 or (select true from ${name} e where e.id = i.id)
+      from input i where (select ok from whole) and (i.revision = 1 or (select true from ${name} e where e.id = i.id))
       on conflict (id) do update set (revision, applied, deleted, document, words${names}) =
         row(excluded.revision, excluded.applied, excluded.deleted, excluded.document, excluded.words${columns.map((column) => `, excluded.${column.name}`).join('')})
       where t.revision = excluded.revision - 1
       returning id
     ), progress as (
       insert into view_sources as p (view, sources, epochs)
-      select $7, $8::jsonb, $9::jsonb where (select count(*) from stored) = cardinality($1::text[])
+      select $7, $8::jsonb, $9::jsonb where (select ok from whole) and (select count(*) from stored) = cardinality($1::text[])
       on conflict (view) do update set epochs = p.epochs || excluded.epochs, sources = p.sources || (
         select coalesce(jsonb_object_agg(source, told || jsonb_build_object('position', greatest((told ->> 'position')::bigint, (p.sources -> source ->> 'position')::bigint))), '{}')
         from jsonb_each(excluded.sources) as e(source, told))
     )
-    select id from stored`;
+    select id from stored union all select null from whole where not ok`;
 }
 
 function holds(condition: Condition, { name, type }: Column, value: (one: unknown) => string): string {
