@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { eventCodec, upcasters, type EventCodec } from '../../src/application/event-codec.js';
 import type { AppendRequest, EventStore } from '../../src/application/ports/event-store.js';
+import { Rejection } from '../../src/domain/shared/rejection.js';
 import { newEvent } from '../support/events.js';
 
 /** What every EventStore promises. An adapter is correct when this passes, and only then. */
@@ -45,6 +46,15 @@ export function eventStoreContract(adapter: string, open: (codec: EventCodec) =>
       await append('s', 0, 2);
       expect(await append('s', 3)).to.deep.equal({ status: 'conflict' });
       expect(await store.head()).to.include({ position: 2 });
+    });
+
+    it('refuses what is past its deadline, and never stores it', async () => {
+      const late = await append('s', 0, 1, { deadline: performance.now() - 1 }).catch((error: unknown) => error);
+      expect(late).to.be.instanceOf(Rejection).with.property('code', 'log.unavailable');
+      expect(late).to.have.nested.property('details.outcome', 'not-stored');
+      expect(await append('s', 0, 1, { deadline: performance.now() + 60_000 })).to.include({ status: 'appended', version: 1, position: 1 });
+      expect(await store.head()).to.include({ position: 1 });
+      await store.check();
     });
 
     it('lets exactly one of ten concurrent writers win', async () => {

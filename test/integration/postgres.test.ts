@@ -93,7 +93,7 @@ describe('PostgreSQL', function () {
       const through = await proxied(fresh.url);
       proxy = through.proxy;
       const database = openDatabase(through.url, 'orders');
-      store = new PostgresEventStore(database, 'orders', codec, new MemoryLogSignal(), { unavailableAfterMs: 1_000 });
+      store = new PostgresEventStore(database, 'orders', codec, new MemoryLogSignal(), { patienceMs: 1_000 });
       close = async () => { await database.close(); await proxy.close(); };
     });
     afterEach(() => close());

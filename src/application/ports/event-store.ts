@@ -59,6 +59,8 @@ export interface AppendRequest<C extends Context = Context> {
   /** Keys that this stream holds from now on, and keys that it gives up. */
   claims?: readonly UniqueKey[];
   releases?: readonly UniqueKey[];
+  /** `performance.now()`: what has not been begun by then is refused, and never stored. Without it, the store's own patience. */
+  deadline?: number;
 }
 
 /** What became of one append; its neighbours in a batch do not matter. Looked at in this order: duplicate, conflict, taken. */
@@ -101,7 +103,8 @@ export interface LogHead {
  * - Events, idempotency keys and unique keys are stored together or not at all.
  * - What was stored is never changed, and cannot be changed through what was returned.
  * - A result that could not be learned (connection lost during the commit) is looked up, never appended again blindly.
- * @throws Rejection `log.unavailable` when the log cannot be reached, or an outcome could not be learned in time.
+ * @throws Rejection `log.unavailable` when the log cannot be reached or written, or an outcome could not be learned in time. `outcome` says which: `not-stored`, and
+ *   it never will be, or `unknown`. `disk: 'full'` when that is the reason.
  */
 export interface EventStore<C extends Context = Context> {
   append(request: AppendRequest<C>): Promise<AppendOutcome>;
@@ -111,6 +114,8 @@ export interface EventStore<C extends Context = Context> {
   head(): Promise<LogHead>;
   /** The result that was stored under an idempotency key. */
   findResult(key: IdempotencyKey): Promise<StoredResult | undefined>;
+  /** Resolves when the log can be read, and be appended to where that has failed. @throws Rejection `log.unavailable` with the reason */
+  check(): Promise<void>;
 }
 
 /** The logs of all contexts that a process serves. */

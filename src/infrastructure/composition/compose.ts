@@ -173,7 +173,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   async function components(): Promise<Component[]> {
     const asked = await Promise.all([
-      ...(Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => ask(`log of ${context}`, true, () => store.head())),
+      ...(Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => ask(`log of ${context}`, true, () => store.check())),
       // Commands do without the views: one that is away must not take the whole process out of service.
       ...declared.map(({ view, store }) => ask(`view ${view.name}`, false, () => store.progress())),
     ]);

@@ -5,6 +5,7 @@ import type {
 } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Context } from '../../domain/events.js';
+import { Rejection } from '../../domain/shared/rejection.js';
 
 interface Kept {
   stream: string;
@@ -31,6 +32,7 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   }
 
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
+    if ((request.deadline ?? Infinity) <= performance.now()) return Promise.reject(new Rejection('log.unavailable', { reason: 'the deadline is over', outcome: 'not-stored' }));
     return Promise.resolve(this.appendNow(request));
   }
 
@@ -56,6 +58,10 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   findResult({ principal, key }: IdempotencyKey): Promise<StoredResult | undefined> {
     const result = this.results.get(JSON.stringify([principal, key]));
     return Promise.resolve(result && { ...result });
+  }
+
+  check(): Promise<void> {
+    return Promise.resolve();
   }
 
   private appendNow({ stream, expectedVersion, events, idempotency, claims = [], releases = [] }: AppendRequest<C>): AppendOutcome {

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Context } from '../../domain/events.js';
-import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
 
 export type Schema = Context | 'views';
 
@@ -25,14 +24,15 @@ export interface Database {
 /** Seen in `pg_stat_activity`. */
 export const applicationName = 'orderfold';
 
-/** A network that swallows everything: neither an answer nor an error ever comes. Whoever asked is told after this. */
-const answerMs = 10_000;
+/** A network that swallows everything: neither an answer nor an error ever comes. Whoever asked is told after this; a batch of a view may take longer. */
+const answerMs = 5_000;
+const derivedMs = 10_000;
 const endMs = 1_000;
 
 export function openDatabase(url: string, schema: Schema): Database {
   const writes = pool(url, schema, 2);
   const reads = pool(url, schema, 6);
-  const derived = pool(url, schema, 2, '-c synchronous_commit=off');
+  const derived = pool(url, schema, 2, '-c synchronous_commit=off', derivedMs);
   return {
     url,
     schema,
@@ -40,7 +40,7 @@ export function openDatabase(url: string, schema: Schema): Database {
     reads,
     derived,
     async connect(as) {
-      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs / 2 });
+      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs });
       // Without a listener, a connection that is lost while idle ends the process.
       client.on('error', () => undefined);
       await client.connect();
@@ -60,8 +60,8 @@ export async function endClient(client: pg.Client): Promise<void> {
   clearTimeout(late);
 }
 
-function pool(url: string, schema: Schema, max: number, session = ''): pg.Pool {
-  const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout: answerMs });
+function pool(url: string, schema: Schema, max: number, session = '', query_timeout = answerMs): pg.Pool {
+  const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout });
   pool.on('error', () => undefined);
   pool.on('connect', (client) => { client.on('error', () => undefined); });
   return pool;
@@ -101,23 +101,3 @@ const parsers: Partial<Record<number, (text: string) => unknown>> = {
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0]): ((text: string) => unknown) => parsers[oid] ?? pg.types.getTypeParser(oid, 'text') as (text: string) => unknown) as typeof pg.types.getTypeParser,
 };
-
-/** Whether `error` says that the server could not be reached, went away, or would not serve now. */
-export function isOutage(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AggregateError) return error.errors.every(isOutage);
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  // SQLSTATE classes: 08 connection, 53 resources, 57 operator intervention, 58 system; and the sockets' own errors.
-  if (/^(08|53|57|58)...$/.test(code) || code === '25P03' || /^E[A-Z]+$/.test(code)) return true;
-  return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|connection timeout|Client has encountered a connection error|not queryable|Cannot use a pool after/i.test(error.message);
-}
-
-/** Runs `work`; an outage becomes the refusal `code`, anything else stays what it is. */
-export async function refusingOutages<T>(code: RejectionCode, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isOutage(error)) throw new Rejection(code, { reason: 'the database cannot be reached' });
-    throw error;
-  }
-}

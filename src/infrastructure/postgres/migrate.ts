@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { OperatorError } from '../operator-error.js';
 import { packageRoot } from '../package-root.js';
-import { applicationName, isOutage, type Schema } from './database.js';
+import { applicationName, type Schema } from './database.js';
+import { isOutage } from './outage.js';
 
 const migrations = join(packageRoot, 'src/infrastructure/postgres/migrations');
 const lock = 0x6f726466; // "ordf"

@@ -1,6 +1,7 @@
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Progress } from '../../application/ports/event-feed.js';
-import { refusingOutages, type Database } from './database.js';
+import type { Database } from './database.js';
+import { refusingOutages } from './outage.js';
 
 export class PostgresCheckpointStore implements CheckpointStore {
   constructor(private readonly database: Database) {}

@@ -5,7 +5,8 @@ import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { pause } from '../../application/supervisor.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { Wakeable } from '../wakeable.js';
-import { isOutage, refusingOutages, type Database } from './database.js';
+import type { Database } from './database.js';
+import { outageOf, refusingOutages } from './outage.js';
 
 interface Row {
   command_id: string;
@@ -25,6 +26,7 @@ const columns = `command_id, command, digest, fence, attempts, started_at, finis
 const pollMs = 200;
 const unavailableAfterMs = 5_000;
 const retryMs = 100;
+const longestRetryMs = 1_000;
 const never = new AbortController().signal;
 
 /** A table in the context's schema. What other processes hand in is found by polling; what this one does wakes its own workers at once. */
@@ -104,14 +106,15 @@ export class PostgresCommandQueue implements CommandQueue {
   /** The answer may be lost after the commit: what is asked for here may be asked again, and is until the answer is known or the caller should hear that it is not. */
   private async untilKnown<T>(work: () => Promise<T>): Promise<T> {
     const deadline = performance.now() + unavailableAfterMs;
-    for (;;) {
+    for (let pauseMs = retryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
       try {
         return await work();
       } catch (error) {
-        if (!isOutage(error)) throw error;
-        if (performance.now() >= deadline) throw new Rejection('log.unavailable', { reason: 'the database cannot be reached', outcome: 'unknown' });
+        const outage = outageOf(error);
+        if (outage === undefined) throw error;
+        if (performance.now() + pauseMs >= deadline) throw new Rejection('log.unavailable', { ...outage, outcome: 'unknown' });
       }
-      await pause(retryMs, never);
+      await pause(pauseMs, never);
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Snapshot, SnapshotStore } from '../../application/ports/snapshot-store.js';
-import { refusingOutages, type Database } from './database.js';
+import type { Database } from './database.js';
+import { refusingOutages } from './outage.js';
 
 export class PostgresSnapshotStore implements SnapshotStore {
   constructor(private readonly database: Database) {}

@@ -4,7 +4,8 @@ import type { View } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
-import { refusingOutages, type Database } from './database.js';
+import type { Database } from './database.js';
+import { refusingOutages } from './outage.js';
 import { columnAt, columnValue, createTable, element, separator, tableOf, type Column, type Table } from './postgres-view-table.js';
 
 const facetSize = 100;

@@ -2,7 +2,7 @@ import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js'
 import type { InputError } from '../command-schemas.js';
 
 /** What each refusal is over HTTP. The only place where there are status numbers for them; a code that is missing does not compile. */
-export const problems: Record<RejectionCode, { status: number; title: string; retryAfter?: number }> = {
+export const problems: Record<RejectionCode, { status: number; title: string; retryAfter?: number; diskFull?: number }> = {
   'customer.unknown': { status: 404, title: 'There is no such customer' },
   'customer.exists': { status: 409, title: 'There is such a customer already' },
   'customer.suspended': { status: 409, title: 'The customer is suspended' },
@@ -30,7 +30,7 @@ export const problems: Record<RejectionCode, { status: number; title: string; re
   'command.unknown': { status: 404, title: 'There is no such command' },
   'command.already-started': { status: 409, title: 'The command has been started already' },
   'queue.full': { status: 503, title: 'Too many commands are waiting', retryAfter: 5 },
-  'log.unavailable': { status: 503, title: 'The event log cannot be reached', retryAfter: 2 },
+  'log.unavailable': { status: 503, title: 'The event log cannot be reached', retryAfter: 2, diskFull: 507 },
   'view.behind': { status: 503, title: 'The view has not got so far yet', retryAfter: 1 },
   'view.unavailable': { status: 503, title: 'The query store cannot be reached', retryAfter: 2 },
   'input.invalid': { status: 400, title: 'The request is not valid' },
@@ -61,7 +61,8 @@ export function problemOf(error: unknown, instance: string): { problem: Problem;
   if (!(error instanceof Rejection)) {
     return { problem: { type: '/problems/internal', title: 'Something went wrong on our side', status: 500, instance }, headers: {} };
   }
-  const { status, title, retryAfter } = problems[error.code];
+  const { status: usual, title, retryAfter, diskFull = usual } = problems[error.code];
+  const status = error.details.disk === 'full' ? diskFull : usual;
   const { errors, ...facts } = error.details;
   return {
     problem: {

@@ -1,0 +1,250 @@
+import type { PoolClient } from 'pg';
+import type { EventCodec } from '../../application/event-codec.js';
+import type { AppendOutcome, AppendRequest } from '../../application/ports/event-store.js';
+import type { Context } from '../../domain/events.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+import { encodeBatch, type OutcomeRow } from './append-batch.js';
+import type { Database } from './database.js';
+import { isReadOnly, outageOf, type Outage } from './outage.js';
+
+interface Pending<C extends Context> {
+  request: AppendRequest<C>;
+  /** `performance.now()` after which it is not sent any more. */
+  deadline: number;
+  /** From here on only the database knows what becomes of it. */
+  sent: boolean;
+  /** Its caller has been answered. */
+  over: boolean;
+  resolve(outcome: AppendOutcome): void;
+  reject(error: unknown): void;
+}
+
+export interface AppendLimits {
+  /** How long an append without a deadline of its own waits to be sent. */
+  patienceMs: number;
+  queue: number;
+}
+
+const connections = 2;
+const smallestBatch = 16;
+const largestBatch = 256;
+const sweepMs = 50;
+/** For the answer to what was sent in time. */
+const graceMs = 1_000;
+const pauses = { shortestMs: 100, longestMs: 500 };
+
+/**
+ * Appends that wait for each other: those of a process are gathered into batches, so that the lock and the commit are paid once for all of them. Each is answered
+ * in time, whatever the database does: stored, not stored, or not known.
+ */
+export class AppendQueue<C extends Context> {
+  /** Why the last batch could not be stored; `undefined` when it was. */
+  trouble: Outage | undefined;
+  private queue: Pending<C>[] = [];
+  private readonly taken = new Set<readonly Pending<C>[]>();
+  private committing = 0;
+  private scheduled = false;
+  private pauseMs = pauses.shortestMs;
+  private sweep: NodeJS.Timeout | undefined;
+
+  constructor(private readonly database: Database, private readonly codec: EventCodec, private readonly stored: () => void, private readonly limits: AppendLimits) {}
+
+  append(request: AppendRequest<C>): Promise<AppendOutcome> {
+    if (this.queue.length >= this.limits.queue) return Promise.reject(unavailable({ reason: 'too many appends are waiting' }, 'not-stored'));
+    return new Promise((resolve, reject) => {
+      this.queue.push({ request, deadline: request.deadline ?? performance.now() + this.limits.patienceMs, sent: false, over: false, resolve, reject });
+      this.sweep ??= setInterval(() => { this.answerTheLate(); }, sweepMs).unref();
+      this.schedule();
+    });
+  }
+
+  /** Those who waited long enough are told: of what was not sent, that it is not stored, and it never will be. */
+  private answerTheLate(): void {
+    const now = performance.now();
+    if (this.queue.some((pending) => this.isLate(pending, now))) this.queue = this.queue.filter((pending) => !this.isLate(pending, now));
+    for (const pending of [...this.taken].flat()) {
+      if (!pending.sent) this.isLate(pending, now);
+      else if (!pending.over && pending.deadline + graceMs <= now) this.refuse(pending, 'unknown');
+    }
+    if (this.queue.length > 0 || this.taken.size > 0) return;
+    clearInterval(this.sweep);
+    this.sweep = undefined;
+  }
+
+  /** Whether it has been answered, or is now because its time is over. */
+  private isLate(pending: Pending<C>, now: number): boolean {
+    if (!pending.over && pending.deadline <= now) this.refuse(pending, 'not-stored');
+    return pending.over;
+  }
+
+  private refuse(pending: Pending<C>, outcome: 'not-stored' | 'unknown'): void {
+    pending.over = true;
+    pending.reject(unavailable(this.trouble ?? { reason: 'the database has not answered in time' }, outcome));
+  }
+
+  // On setImmediate, never on a timer: what arrived in this turn of the loop goes together, and nobody waits for more.
+  private schedule(): void {
+    if (this.scheduled || this.committing >= connections) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      while (this.committing < connections) {
+        const batch = this.takeBatch();
+        if (batch.length === 0) return;
+        this.taken.add(batch);
+        this.committing++;
+        void this.commit(batch).finally(() => {
+          this.taken.delete(batch);
+          this.committing--;
+          this.schedule();
+        });
+      }
+    });
+  }
+
+  /** The longest waiting appends, a stream, an idempotency key and a unique key at most once; what collides waits, and its stream with it. */
+  private takeBatch(): Pending<C>[] {
+    const size = Math.min(Math.max(Math.ceil(this.queue.length / (connections - this.committing)), smallestBatch), largestBatch);
+    const batch: Pending<C>[] = [];
+    const waiting: Pending<C>[] = [];
+    const used = new Set<string>();
+    const now = performance.now();
+    for (const pending of this.queue) {
+      if (this.isLate(pending, now)) continue;
+      const names = namesOf(pending.request);
+      if (batch.length < size && !names.some((name) => used.has(name))) batch.push(pending);
+      else waiting.push(pending);
+      for (const name of names) used.add(name);
+    }
+    this.queue = waiting;
+    return batch;
+  }
+
+  private async commit(taken: readonly Pending<C>[]): Promise<void> {
+    let client: PoolClient;
+    try {
+      client = await this.database.writes.connect();
+    } catch (error) {
+      const outage = outageOf(error);
+      if (outage !== undefined) await this.putBack(taken, outage);
+      else for (const { reject } of taken) reject(error);
+      return;
+    }
+    const now = performance.now();
+    const batch = taken.filter((pending) => !this.isLate(pending, now));
+    if (batch.length === 0) {
+      client.release();
+      return;
+    }
+    for (const pending of batch) pending.sent = true;
+    try {
+      const { rows } = await client.query<OutcomeRow>({ ...encodeBatch(batch.map(({ request }) => request), this.codec), rowMode: 'array' });
+      client.release();
+      settle(batch, rows);
+      this.trouble = undefined;
+      this.pauseMs = pauses.shortestMs;
+      this.stored();
+    } catch (error) {
+      client.release(true);
+      const outage = outageOf(error);
+      // Refused before it did anything.
+      if (outage !== undefined && isReadOnly(error)) await this.putBack(batch, outage);
+      else if (outage !== undefined) await this.resolveDoubt(batch, outage);
+      else if (batch.length > 1) for (const one of batch) await this.commit([one]);
+      else batch[0]?.reject(error);
+    }
+  }
+
+  /** Nothing of it is stored: it waits in the queue for its time to be over, or for the database to recover. Not at once, and less and less often. */
+  private async putBack(batch: readonly Pending<C>[], outage: Outage): Promise<void> {
+    this.trouble = outage;
+    for (const pending of batch) pending.sent = false;
+    this.queue = [...batch.filter(({ over }) => !over), ...this.queue];
+    await this.pause();
+  }
+
+  private async pause(): Promise<void> {
+    const ms = this.pauseMs;
+    this.pauseMs = Math.min(ms * 2, pauses.longestMs);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+  }
+
+  /**
+   * Sent, and not heard to be stored: the batch may be so or not, be it that the connection was lost or that the server gave up in the middle. It is looked up
+   * under the head's lock, which a transaction that is still running would hold, and only what is certainly not stored goes back into the queue.
+   */
+  private async resolveDoubt(batch: readonly Pending<C>[], outage: Outage): Promise<void> {
+    this.trouble = outage;
+    for (let open = batch; open.length > 0; open = open.filter(({ over }) => !over)) {
+      try {
+        const found = await this.lookUp(open);
+        const missing = open.filter((pending, index) => {
+          const outcome = found.get(index + 1);
+          if (outcome !== undefined) pending.resolve(outcome);
+          return outcome === undefined;
+        });
+        if (found.size > 0) this.stored();
+        if (missing.length > 0) await this.putBack(missing, outage);
+        return;
+      } catch (error) {
+        const another = outageOf(error);
+        if (another === undefined) {
+          for (const { reject } of open) reject(error);
+          return;
+        }
+        this.trouble = another;
+      }
+      await this.pause();
+    }
+  }
+
+  /** By ord from 1. An append without events is not looked for: repeated, its idempotency key answers. */
+  private async lookUp(batch: readonly Pending<C>[]): Promise<Map<number, AppendOutcome>> {
+    const client = await this.database.writes.connect();
+    try {
+      await client.query('begin');
+      await client.query('select from head for update');
+      const { rows } = await client.query<[ord: number, position: number, recordedAt: string]>({
+        text: `select i.ord, e.position, e.recorded_at from unnest($1::text[], $2::int[], $3::text[]) with ordinality as i(stream, version, id, ord)
+          join events e on e.stream = i.stream and e.version = i.version and e.metadata ->> 'id' = i.id`,
+        values: [
+          batch.map(({ request }) => request.stream),
+          batch.map(({ request }) => request.expectedVersion + 1),
+          batch.map(({ request }) => request.events[0]?.metadata.id ?? null),
+        ],
+        rowMode: 'array',
+      });
+      await client.query('rollback');
+      client.release();
+      return new Map(rows.map(([ord, position, recordedAt]) => {
+        const { expectedVersion = 0, events = [] } = batch[ord - 1]?.request ?? {};
+        return [ord, { status: 'appended', version: expectedVersion + events.length, position: position + events.length - 1, recordedAt }];
+      }));
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+}
+
+export function unavailable(outage: Outage, outcome: 'not-stored' | 'unknown'): Rejection {
+  return new Rejection('log.unavailable', { ...outage, outcome });
+}
+
+function namesOf({ stream, idempotency, claims = [], releases = [] }: AppendRequest): string[] {
+  const names = [`stream ${stream}`];
+  if (idempotency !== undefined) names.push(`key ${idempotency.principal} ${idempotency.key}`);
+  for (const { scope, key } of [...claims, ...releases]) names.push(`unique ${scope} ${key}`);
+  return names;
+}
+
+function settle<C extends Context>(batch: readonly Pending<C>[], rows: readonly OutcomeRow[]): void {
+  const outcomes = new Map(rows.map((row) => [row[0], row]));
+  batch.forEach(({ request, resolve }, index) => {
+    const [, status, position, recordedAt, first, second] = outcomes.get(index + 1) ?? [];
+    if (status === 'appended') resolve({ status, version: request.expectedVersion + request.events.length, position: position ?? 0, recordedAt: recordedAt ?? '' });
+    else if (status === 'duplicate') resolve({ status, stored: { digest: first ?? '', response: second ?? '' } });
+    else if (status === 'taken') resolve({ status, key: { scope: first ?? '', key: second ?? '' } });
+    else resolve({ status: 'conflict' });
+  });
+}
