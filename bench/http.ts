@@ -5,7 +5,7 @@ import { freshDatabase } from '../test/support/postgres.js';
 import { packageRoot } from '../src/infrastructure/package-root.js';
 import { compare, type Comparison } from './figures.js';
 
-const customers = 100;
+export const customers = 100;
 
 /** PlaceOrder over HTTP, 64 connections, against stock Express with one statement per command; both on the same PostgreSQL server. */
 export async function benchHttp(rounds: number, baselineKind: 'identity' | 'gapless', seconds = 4): Promise<Comparison> {
@@ -33,11 +33,11 @@ export async function benchHttp(rounds: number, baselineKind: 'identity' | 'gapl
   }
 }
 
-function service(): string[] {
+export function service(): string[] {
   return [join(packageRoot, 'dist/interfaces/cli/main.js'), 'serve', '--port', '0'];
 }
 
-async function start(processes: ChildProcess[], args: string[], env: Record<string, string>): Promise<{ url: string; process: ChildProcess }> {
+export async function start(processes: ChildProcess[], args: string[], env: Record<string, string>): Promise<{ url: string; process: ChildProcess }> {
   const child = spawn(process.execPath, args, { env: { ...process.env, LOG_LEVEL: 'error', NODE_ENV: 'production', ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
   processes.push(child);
   const url = await new Promise<string>((resolve, reject) => {
@@ -52,14 +52,14 @@ async function start(processes: ChildProcess[], args: string[], env: Record<stri
   return { url, process: child };
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
   await ended;
 }
 
-async function prepare(url: string): Promise<void> {
+export async function prepare(url: string): Promise<void> {
   let token = '';
   for (let i = 0; i < customers; i++) {
     const answer = await fetch(`${url}/customers`, {
@@ -75,7 +75,7 @@ async function prepare(url: string): Promise<void> {
   if (placed.status !== 201) throw new Error(`an order could not be placed: ${await placed.text()}`);
 }
 
-function order(i: number): string {
+export function order(i: number): string {
   return JSON.stringify({
     customerId: `c-${i % customers}`, currency: 'EUR', shippingMinor: 490,
     lines: [

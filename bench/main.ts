@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { stopPostgres } from '../test/support/postgres.js';
 import { benchAppend, benchStreamRead } from './append.js';
+import { benchConnections } from './connections.js';
 import { spread, type Comparison, type Measurement } from './figures.js';
 import { benchHttp } from './http.js';
 import { benchBacklog, benchSteadyLoad } from './production.js';
@@ -18,6 +19,7 @@ const benches: Record<string, () => Promise<Comparison | Measurement | Measureme
   'stream-read': () => benchStreamRead(rounds),
   http: () => benchHttp(rounds, 'identity'),
   'http-gapless': () => benchHttp(rounds, 'gapless'),
+  connections: () => benchConnections(),
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),

@@ -10,6 +10,8 @@ import { createServer } from '../http/server.js';
 import { untilInterrupted } from './with-service.js';
 
 const drainMs = 10_000;
+/** Connections that may wait to be taken; the system may allow fewer (net.core.somaxconn). */
+const backlog = 4_096;
 
 export function registerServe(program: Command): void {
   program.command('serve')
@@ -62,7 +64,7 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
   }
 }
 
-function listen(server: Server, { host, port }: Config): Promise<void> {
+export function listen(server: Server, { host, port }: Pick<Config, 'host' | 'port'>): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const why: Record<string, string> = {
@@ -74,7 +76,8 @@ function listen(server: Server, { host, port }: Config): Promise<void> {
       const line = why[error.code ?? ''];
       reject(line === undefined ? error : new OperatorError(line));
     });
-    server.listen(port, host, resolve);
+    // Node.js asks for 511: of a thousand that connect at the same moment, the rest would wait for their TCP to try again, for 1, 3, 7 and 15 seconds.
+    server.listen({ port, host, backlog }, resolve);
   });
 }
 

@@ -16,7 +16,7 @@ import type { Traces } from '../../application/traces.js';
 import { contexts } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { canonical } from '../canonical.js';
-import { validate } from '../command-schemas.js';
+import { admissionOf } from './admission.js';
 import { anybody, authorize, nobody, type Authenticate } from './access.js';
 import { asyncApiOf, type Topics } from './asyncapi.js';
 import { createCursors } from './cursor.js';
@@ -29,6 +29,7 @@ import { operatingRoutes } from './operating.routes.js';
 import type { Component, ViewState } from './status.js';
 import { orderRoutes } from './orders.routes.js';
 import { problemOf } from './problem.js';
+import { bodyOf, checked, hasBody, queryOf } from './request-input.js';
 import type { Call, Reply, Route } from './route.js';
 import { parseStrictJson } from './strict-json.js';
 import { swaggerPages } from './swagger-pages.js';
@@ -51,8 +52,6 @@ export interface HttpDependencies {
   tracer: Tracer;
   version: string;
 }
-
-const largestBody = 256 * 1024;
 
 // Answers are data for programs: nothing in them is to be run, framed, sniffed or kept.
 const headersOfAll = Object.entries({
@@ -134,13 +133,19 @@ function traceparentOf({ headers: { traceparent } }: IncomingMessage): string | 
 function answering(route: Route, dependencies: HttpDependencies, metrics: Metrics) {
   const method = route.method.toUpperCase();
   const isCommand = route.method !== 'get';
+  const admission = admissionOf(route.method);
   return async (request: Request, response: Response, { traceparent }: Span): Promise<void> => {
     const began = performance.now();
     response.setHeader('x-correlation-id', correlationIdOf(request, dependencies));
     let call: Call | undefined;
     try {
-      call = await callOf(route, request, response, dependencies, traceparent);
-      const reply = await route.handle(call);
+      const reply = await admission(request.headers['consistency-token'] !== undefined).run(async () => {
+        // Whoever has gone meanwhile wants nothing done.
+        if (response.destroyed) return undefined;
+        call = await callOf(route, request, response, dependencies, traceparent);
+        return route.handle(call);
+      });
+      if (reply === undefined) return;
       send(response, reply);
       if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] !== undefined ? 'replayed' : reply.status === 202 ? 'accepted' : 'done');
     } catch (error) {
@@ -176,51 +181,6 @@ async function callOf(route: Route, request: Request, response: Response, { auth
   };
 }
 
-function checked(route: Route, part: 'params' | 'query' | 'body', input: unknown, pointer?: (path: readonly (string | number)[]) => string): Record<string, unknown> {
-  const schema = route[part];
-  if (schema === undefined) {
-    const [unknown] = Object.keys(input as object);
-    if (part === 'query' && unknown !== undefined) throw new Rejection('input.invalid', { errors: [{ pointer: `?${unknown}`, message: 'is not allowed' }] });
-    return {};
-  }
-  const result = validate<Record<string, unknown>>(schema, input, { convert: part === 'query', ...(pointer && { pointer }) });
-  if ('errors' in result) throw new Rejection('input.invalid', { errors: result.errors });
-  return result.value;
-}
-
-/** Parameters of the URL, each at most once. */
-function queryOf(request: Request): Record<string, string> {
-  const mark = request.url.indexOf('?');
-  if (mark < 0) return {};
-  const query: Record<string, string> = {};
-  for (const [name, value] of new URLSearchParams(request.url.slice(mark + 1))) {
-    if (Object.hasOwn(query, name)) throw new Rejection('input.invalid', { errors: [{ pointer: `?${name}`, message: 'is there twice' }] });
-    if (value.includes('\0') || value.includes('\ufffd')) throw new Rejection('input.invalid', { errors: [{ pointer: `?${name}`, message: 'must be UTF-8 text without NUL' }] });
-    query[name] = value;
-  }
-  return query;
-}
-
-function bodyOf(request: Request): Promise<Buffer> {
-  const { 'content-type': type = '', 'content-encoding': encoding = 'identity', 'content-length': length = '0' } = request.headers;
-  if (!/^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(type)) throw new Rejection('input.unsupported-media-type', { errors: [{ pointer: 'Content-Type', message: 'must be application/json in UTF-8' }] });
-  if (encoding !== 'identity') throw new Rejection('input.unsupported-media-type', { errors: [{ pointer: 'Content-Encoding', message: 'must be absent' }] });
-  const tooLarge = () => new Rejection('input.too-large', { errors: [{ pointer: '', message: `must not be larger than ${largestBody} bytes` }] });
-  if (Number(length) > largestBody) throw tooLarge();
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    request.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > largestBody) reject(tooLarge());
-      else chunks.push(chunk);
-    });
-    request.on('end', () => { resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)); });
-    request.on('error', reject);
-    request.on('close', () => { reject(new Error('the connection was closed before the body was there')); });
-  });
-}
-
 function correlationIdOf(request: IncomingMessage, { ids }: HttpDependencies): string {
   const given = request.headers['x-correlation-id'];
   return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : ids.next();
@@ -243,8 +203,4 @@ function refuse(request: Request, response: Response, error: unknown, dependenci
   // The rest of a body that nobody wants is not waited for.
   if (!request.complete && hasBody(request)) response.setHeader('connection', 'close');
   send(response, { status: problem.status, headers, body: problem }, 'application/problem+json; charset=utf-8');
-}
-
-function hasBody({ headers: { 'content-length': length = '0', 'transfer-encoding': encoding } }: IncomingMessage): boolean {
-  return length !== '0' || encoding !== undefined;
 }

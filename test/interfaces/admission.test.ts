@@ -1,0 +1,118 @@
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import sinon from 'sinon';
+import { Rejection } from '../../src/domain/shared/rejection.js';
+import { listen } from '../../src/interfaces/cli/serve.js';
+import { Admission, queriesAtOnce } from '../../src/interfaces/http/admission.js';
+import { eventually, startService } from '../support/service.js';
+
+describe('admission', () => {
+  let clock: sinon.SinonFakeTimers;
+  beforeEach(() => { clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }); });
+  afterEach(() => { clock.restore(); });
+
+  /** Requests that are under way until they are told to end. */
+  function requests(admission: Admission) {
+    const begun: number[] = [];
+    const refused: string[] = [];
+    const ends: (() => void)[] = [];
+    const come = (name: number) => {
+      admission.run(() => new Promise<void>((resolve, reject) => {
+        begun.push(name);
+        ends[name] = name % 2 === 0 ? resolve : () => { reject(new Error('its work failed')); };
+      })).catch((error: unknown) => { if (error instanceof Rejection) refused.push(`${name} ${error.code}`); });
+    };
+    return { begun, refused, come, end: async (name: number) => { ends[name]!(); await turn(); } };
+  }
+
+  it('lets so many in, and the others in the order in which they came, also behind one that failed', async () => {
+    const { begun, refused, come, end } = requests(new Admission(3));
+    for (let name = 0; name < 8; name++) come(name);
+    expect(begun).to.deep.equal([0, 1, 2]);
+    await end(1);
+    expect(begun).to.deep.equal([0, 1, 2, 3]);
+    await end(2);
+    await end(0);
+    expect(begun).to.deep.equal([0, 1, 2, 3, 4, 5]);
+    come(8);
+    for (const name of [3, 4, 5, 6, 7, 8]) await end(name);
+    expect(begun).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(refused).to.deep.equal([]);
+    for (let name = 9; name < 12; name++) come(name);
+    expect(begun.slice(9), 'no place was lost').to.deep.equal([9, 10, 11]);
+  });
+
+  it('refuses whoever has waited for a second, and nobody else', async () => {
+    const { begun, refused, come, end } = requests(new Admission(1));
+    come(0);
+    come(1);
+    await clock.tickAsync(600);
+    come(2);
+    await clock.tickAsync(399);
+    expect(refused).to.deep.equal([]);
+    await clock.tickAsync(1);
+    expect(refused).to.deep.equal(['1 service.busy']);
+    await end(0);
+    expect(begun, 'the place goes to the one that still waits').to.deep.equal([0, 2]);
+    await clock.tickAsync(5_000);
+    expect(refused).to.deep.equal(['1 service.busy']);
+  });
+});
+
+describe('many requests at once', function () {
+  this.timeout(30_000);
+
+  it('to a store that hangs are answered promptly, and hold up nobody else', async () => {
+    const service = await startService();
+    let letGo: () => void = () => undefined;
+    const hanging = sinon.stub(service.views.orders!, 'find').callsFake(() => new Promise((resolve) => {
+      const before = letGo;
+      letGo = () => { before(); resolve({ items: [], total: 0, facets: {}, progress: { applied: {}, behindSince: null, checkedAt: new Date().toISOString(), epochs: {} } }); };
+    }));
+    try {
+      const first = Array.from({ length: queriesAtOnce }, () => service.ask('GET', '/orders'));
+      await eventually('all of them hang', () => Promise.resolve(hanging.callCount === queriesAtOnce));
+      const { status, headers, body } = await service.ask('GET', '/orders');
+      expect([status, body.type, headers.get('retry-after')]).to.deep.equal([503, '/problems/service.busy', '1']);
+      expect((await service.ask('GET', '/customers')).status).to.equal(200);
+      expect((await service.ask('POST', '/customers', { name: 'Ada', currency: 'EUR' })).status).to.equal(201);
+      const next = service.ask('GET', '/orders');
+      letGo();
+      hanging.restore();
+      expect((await Promise.all([...first, next])).map((answer) => answer.status)).to.deep.equal(Array(queriesAtOnce + 1).fill(200));
+    } finally {
+      letGo();
+      hanging.restore();
+      await service.end();
+    }
+  });
+
+  it('are all taken: no connection waits until its TCP tries again', async function () {
+    const many = 700;
+    if (process.platform !== 'linux' || Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')) <= many) this.skip();
+    // The first try of TCP to begin again comes after a second. A loaded machine may take as long once, not every time.
+    const tries: number[] = [];
+    for (let round = 0; round < 5 && (tries.at(-1) ?? Infinity) >= 900; round++) {
+      const server = createServer();
+      const sockets: Socket[] = [];
+      try {
+        await listen(server, { host: '127.0.0.1', port: 0 });
+        const { port } = server.address() as AddressInfo;
+        let taken = 0;
+        server.on('connection', () => { taken++; });
+        const began = performance.now();
+        for (let n = 0; n < many; n++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined));
+        await eventually(`${many} connections`, () => Promise.resolve(taken === many), 20_000, 1);
+        tries.push(performance.now() - began);
+      } finally {
+        for (const socket of sockets) socket.destroy();
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      }
+    }
+    expect(Math.min(...tries), `milliseconds: ${tries.map(Math.round).join(', ')}`).to.be.below(900);
+  });
+});
