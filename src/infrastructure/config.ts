@@ -225,11 +225,12 @@ function readAuth({ HOST: host, AUTH, JWT_JWKS: jwks, JWT_ISSUER: issuer, JWT_AU
   if (jwks === undefined || issuer === undefined || audience === undefined) {
     throw new OperatorError('AUTH=jwt needs JWT_JWKS (a file or a URL), JWT_ISSUER and JWT_AUDIENCE.');
   }
+  if (/^http:\/\//i.test(jwks) && !isLoopback(new URL(jwks).hostname)) throw new OperatorError(`JWT_JWKS=${jwks} is refused: whoever is on the way could put in keys of their own. Use https.`);
   return { mode, jwks, issuer, audience };
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+  return ['localhost', '::1', '[::1]'].includes(host) || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function someOf(names: readonly string[]): Joi.Schema {

@@ -81,7 +81,7 @@ export function messageSchema(type: EventType): Joi.ObjectSchema {
     epoch: Joi.string().required().description('names the log. Another one means another log (one restored from a backup), whose positions are not those that you have: stop, and start anew with it'),
     correlationid: Joi.string().required().description('of the request that began it all, handed on through every event that follows; `GET /traces/{correlationId}` shows them'),
     causationid: Joi.string().description('`id` of the event that this one is the reaction to; absent when a caller\'s command caused it'),
-    principal: Joi.string().allow('').required().description('who gave the command: the token\'s `sub`, `import`, or `policy:<name>`'),
+    principal: Joi.string().allow('').required().description('who gave the command: the token\'s `sub`, `import`, or `policy:<name>`; a `sub` that could be taken for such a name has `token:` before it'),
     commandid: Joi.string().required().description('of the command that it comes from: the same for all events of one command'),
     traceparent,
     data: Joi.object(eventSchemas[type].data as Joi.SchemaMap).required(),

@@ -13,6 +13,7 @@ import { readConfig, settings } from '../../src/infrastructure/config.js';
 import { openKeySet } from '../../src/infrastructure/jwks.js';
 import { packageRoot } from '../../src/infrastructure/package-root.js';
 import { createAuthenticator, scopes } from '../../src/interfaces/http/access.js';
+import { quiet } from '../support/events.js';
 
 const run = promisify(execFile);
 const at = (path: string) => join(packageRoot, path);
@@ -198,7 +199,7 @@ describe('the scripts beside it', function () {
     const token = async (...args: string[]) => (await run(process.execPath, [at('deploy/make-token.mjs'), '--directory', directory, ...args], { cwd: directory })).stdout.trim();
     const [all, some] = [await token(), await token('queries:orders', '--customer', 'ada')];
     const jwks = join(directory, 'jwks/jwks.json');
-    const authenticate = createAuthenticator({ keys: await openKeySet(jwks), issuer: 'https://login.example.org/', audience: 'orderfold' });
+    const authenticate = createAuthenticator({ keys: await openKeySet(jwks, quiet), issuer: 'https://login.example.org/', audience: 'orderfold' });
     const operator = await authenticate(`Bearer ${all}`);
     expect([...operator.scopes]).to.include.members([...scopes]);
     expect(operator.customerId).to.equal(undefined);

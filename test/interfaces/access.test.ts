@@ -1,8 +1,10 @@
 import { expect } from 'chai';
-import { scopes } from '../../src/interfaces/http/access.js';
+import { createAuthenticator, scopes } from '../../src/interfaces/http/access.js';
 import { assertScopes, routesOf, type HttpDependencies } from '../../src/interfaces/http/app.js';
 import { createMetrics } from '../../src/interfaces/http/metrics.js';
-import { ask, startService, tokenIssuer, type TestService } from '../support/service.js';
+import { openKeySet } from '../../src/infrastructure/jwks.js';
+import { quiet } from '../support/events.js';
+import { ask, eventually, startService, tokenIssuer, type TestService } from '../support/service.js';
 
 const routes = routesOf({ cursorSecret: 'x', customers: {}, orders: {} } as HttpDependencies, createMetrics());
 const all = scopes.join(' ');
@@ -106,6 +108,33 @@ describe('access', () => {
       expect((await service.ask('POST', '/customers', { customerId: 'new', name: 'New', currency: 'EUR' }, own)).status).to.equal(404);
       expect((await service.ask('PATCH', '/customers/mine', { name: 'New' }, own)).status).to.equal(200);
     });
+  });
+
+  it('under a name of the service\'s own is somebody else\'s all the same', async () => {
+    const authenticate = createAuthenticator({ keys: await openKeySet(issuer.settings.JWT_JWKS, quiet), issuer: issuer.settings.JWT_ISSUER, audience: 'orderfold' });
+    const nameOf = async (subject: string) => (await authenticate(`Bearer ${await issuer.sign({}, { subject })}`)).id;
+    for (const subject of ['import', 'anonymous', 'nobody', 'policy:decide-order', 'policy:', 'token:import']) expect(await nameOf(subject)).to.equal(`token:${subject}`);
+    for (const subject of ['ada', 'importer', 'Import', 'policy', 'policies:x', 'auth0|5f7']) expect(await nameOf(subject)).to.equal(subject);
+  });
+
+  it('to the orders that wait for credit shows a customer only their own', async () => {
+    const clock = { time: new Date(), now() { return this.time; } };
+    const stuck = await startService({ ...issuer.settings, ROLES: 'api,projector' }, clock);
+    try {
+      const admin = bearer(await issuer.sign({ scope: all }));
+      for (const customerId of ['mine', 'theirs']) {
+        const token = (await stuck.ask('POST', '/customers', { customerId, name: customerId, currency: 'EUR' }, admin)).headers.get('consistency-token')!;
+        const placed = await stuck.ask('POST', '/orders', { orderId: `of-${customerId}`, customerId, currency: 'EUR', lines: [{ sku: 'a', name: 'A', quantity: 1, unitPriceMinor: 1 }] }, { ...admin, 'consistency-token': token });
+        expect(placed.status, placed.text).to.equal(201);
+      }
+      clock.time = new Date(clock.time.getTime() + 120_000);
+      const waiting = async (claims: object) => (await stuck.ask('GET', '/ops/sagas', undefined, bearer(await issuer.sign({ scope: 'ops', ...claims })))).body;
+      await eventually('both orders wait', async () => (await waiting({})).waiting === 2);
+      const own = await waiting({ customerId: 'mine' });
+      expect([own.waiting, own.oldest.map(({ orderId }: { orderId: string }) => orderId)]).to.deep.equal([1, ['of-mine']]);
+    } finally {
+      await stuck.end();
+    }
   });
 
   it('is declared by every route, or the service does not start', () => {

@@ -35,7 +35,7 @@ export interface WaitingOrders {
 export interface OrderQueries extends Pick<ViewQueries<OrderDocument>, 'one'>, StreamQueries<OrderDocument> {
   list(filter: OrderFilter, options: ListOptions, caller: Caller, seen?: Seen): Promise<ViewPage<OrderDocument>>;
   /** Orders that have waited for their credit decision since before `instant`: the saga is stuck, or slow. */
-  waitingSince(instant: Date): Promise<WaitingOrders>;
+  waitingSince(instant: Date, caller: Caller): Promise<WaitingOrders>;
 }
 
 export function createOrderQueries({ store, view, clock }: { store: EventStore<'orders'>; view: ViewStore<OrderDocument>; clock: Clock }): OrderQueries {
@@ -47,13 +47,13 @@ export function createOrderQueries({ store, view, clock }: { store: EventStore<'
       const query = { where: conditions(filter, clock), ...(filter.q !== undefined && { words: foldWords(filter.q) }), ...options };
       return list(query, caller, seen);
     },
-    async waitingSince(instant) {
+    async waitingSince(instant, caller) {
       const { items, total } = await list({
         where: [{ field: 'status', in: ['placed'] }, { field: 'placedAt', before: instant.toISOString() }],
         sort: { field: 'placedAt', descending: false },
         limit: 100,
         countUpTo: Infinity,
-      }, {});
+      }, caller);
       return { count: total ?? 0, oldest: items.map(({ document }) => document) };
     },
   };

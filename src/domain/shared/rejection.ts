@@ -38,6 +38,7 @@ export type RejectionCode =
   | 'access.unauthenticated'
   | 'access.forbidden'
   | 'access.not-loopback'
+  | 'access.unavailable'
   | 'service.busy'
   | 'route.unknown'
   | 'route.method-not-allowed';

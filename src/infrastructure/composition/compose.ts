@@ -192,7 +192,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     viewStates,
     relays: () => [...relayStates.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < relayPauseMs).map(({ state }) => state),
     topics: { nameOf: (context) => eventsTopic(topicPrefix ?? '{prefix}', context), published: topicPrefix !== undefined, partitions: config.partitions },
-    authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks) }),
+    authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks, logger) }),
     cursorSecret: await cursorSecretOf(config),
     sagaTimeoutSeconds: config.sagaTimeoutSeconds,
     clock,

@@ -12,7 +12,7 @@ export interface Principal {
   customerId?: string;
 }
 
-/** Who sends this `Authorization` header. @throws Rejection `access.unauthenticated` */
+/** Who sends this `Authorization` header. @throws Rejection `access.unauthenticated`, or `access.unavailable` when the keys are not at hand that would tell */
 export type Authenticate = (authorization: string | undefined) => Promise<Principal> | Principal;
 
 /** With AUTH=off: everybody may do everything. */
@@ -21,6 +21,9 @@ const anonymous: Principal = { id: 'anonymous', scopes: new Set(scopes) };
 
 /** Who asks for what is public. */
 export const nobody: Principal = { id: 'nobody', scopes: new Set() };
+
+/** Names that the service does things under itself: whoever comes with one has idempotency keys of their own, and another name in the events. */
+const reserved = /^(?:import|anonymous|nobody|(?:policy|token):.*)$/s;
 
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const rememberedTokens = 1_000;
@@ -35,11 +38,11 @@ export function createAuthenticator({ keys, issuer, audience }: { keys: JWTVerif
     if (known !== undefined && known.expiresAt > Date.now()) return known.principal;
     verified.delete(token);
     const { payload } = await jwtVerify(token, keys, { issuer, audience, algorithms, requiredClaims: ['sub', 'exp'] })
-      .catch(() => { throw new Rejection('access.unauthenticated'); });
+      .catch((error: unknown) => { throw error instanceof Rejection ? error : new Rejection('access.unauthenticated'); });
     const { sub = '', exp = 0, scope, customerId } = payload;
     // A claim that is there but not understood must not widen what its holder sees.
     if (customerId !== undefined && (typeof customerId !== 'string' || customerId === '')) throw new Rejection('access.unauthenticated');
-    const principal: Principal = { id: sub, scopes: new Set(typeof scope === 'string' ? scope.split(' ') : []), ...(customerId !== undefined && { customerId }) };
+    const principal: Principal = { id: reserved.test(sub) ? `token:${sub}` : sub, scopes: new Set(typeof scope === 'string' ? scope.split(' ') : []), ...(customerId !== undefined && { customerId }) };
     keepNewest(verified, token, { principal, expiresAt: exp * 1_000 }, rememberedTokens);
     return principal;
   };

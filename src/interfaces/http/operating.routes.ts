@@ -1,11 +1,12 @@
 import Joi from 'joi';
+import type { Caller } from '../../application/caller.js';
 import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { RelayState } from '../../application/relay.js';
 import type { TraceNode, Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
-import { eventBody } from './call.js';
+import { callerOf, eventBody } from './call.js';
 import type { Metrics } from './metrics.js';
 import { problems } from './problem.js';
 import { lagMs } from './replies.js';
@@ -34,7 +35,7 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
     ...(error !== undefined && { error }),
   });
   const relayLagMs = ({ behindSince }: RelayState) => (behindSince === null ? 0 : Math.max(0, clock.now().getTime() - Date.parse(behindSince)));
-  const waiting = async () => orderQueries?.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000));
+  const waiting = async (caller: Caller) => orderQueries?.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000), caller);
 
   return [
     {
@@ -59,7 +60,7 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
       method: 'get', path: '/metrics', scopes: ['ops'], name: 'GetMetrics', summary: 'Metrics in the format of Prometheus', answer: { status: 200, description: 'Metrics', schema: Joi.string() },
       async handle() {
         const depths = Object.entries(queues).map(async ([context, queue]) => [context, await queue?.depth() ?? 0] as const);
-        const [views, orders, queued] = await Promise.all([viewStates(), waiting().catch(() => undefined), Promise.all(depths).catch(() => [])]);
+        const [views, orders, queued] = await Promise.all([viewStates(), waiting({}).catch(() => undefined), Promise.all(depths).catch(() => [])]);
         return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().map((relay) => ({ ...relay, lagMs: relayLagMs(relay) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
       },
     },
@@ -73,8 +74,8 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
     },
     ...(orderQueries === undefined ? [] : [{
       method: 'get', path: '/ops/sagas', scopes: ['ops'], name: 'GetSagas', summary: 'Orders that wait too long for their credit decision', answer: { status: 200, description: 'Their count, and the oldest hundred', schema: json },
-      async handle() {
-        const { count = 0, oldest = [] } = await waiting() ?? {};
+      async handle(call) {
+        const { count = 0, oldest = [] } = await waiting(callerOf(call)) ?? {};
         return { status: 200, body: { timeoutSeconds: sagaTimeoutSeconds, waiting: count, oldest: oldest.map(({ orderId, customerId, placedAt }) => ({ orderId, customerId, placedAt })) } };
       },
     } satisfies Route]),

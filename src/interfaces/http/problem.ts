@@ -41,6 +41,7 @@ export const problems: Record<RejectionCode, { status: number; title: string; re
   'access.unauthenticated': { status: 401, title: 'A valid access token is needed' },
   'access.forbidden': { status: 403, title: 'The access token does not allow this' },
   'access.not-loopback': { status: 403, title: 'Without authentication only the names of this machine are answered' },
+  'access.unavailable': { status: 503, title: 'The keys that access tokens are signed with cannot be fetched', retryAfter: 2 },
   'service.busy': { status: 503, title: 'Too many requests are waiting', retryAfter: 1 },
   'route.unknown': { status: 404, title: 'There is nothing here' },
   'route.method-not-allowed': { status: 405, title: 'This cannot be done with that method' },
