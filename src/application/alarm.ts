@@ -1,3 +1,5 @@
+import { onAbort } from './abort.js';
+
 /** Wakes a loop that has nothing to do. */
 export interface Alarm {
   ring: () => void;
@@ -22,12 +24,11 @@ export function createAlarm(stop: AbortSignal): Alarm {
       await new Promise<void>((resolve) => {
         const done = () => {
           clearTimeout(timer);
-          // The signal outlives the loop, and the next loop waits on it again.
-          stop.removeEventListener('abort', done);
+          release();
           resolve();
         };
         const timer = setTimeout(done, ms);
-        stop.addEventListener('abort', done);
+        const release = onAbort(stop, done);
         wake = done;
       });
       wake = undefined;

@@ -1,3 +1,4 @@
+import { onAbort } from './abort.js';
 import type { Leadership } from './ports/leadership.js';
 import type { Logger } from './ports/logger.js';
 
@@ -15,6 +16,11 @@ const longestPauseMs = 5_000;
 export async function supervise(
   status: WorkerStatus, { leadership, logger }: { leadership: Leadership; logger: Logger }, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>,
 ): Promise<void> {
+  // Whoever does it now is healthy, and so is the one who may take it over.
+  const standsBy = () => {
+    status.state = 'standby';
+    delete status.error;
+  };
   let pauseMs = shortestPauseMs;
   while (!stop.aborted) {
     const began = performance.now();
@@ -23,8 +29,8 @@ export async function supervise(
         status.state = 'running';
         delete status.error;
         await work(lost);
-      });
-      status.state = 'standby';
+      }, standsBy);
+      standsBy();
     } catch (error) {
       status.state = 'failing';
       status.error = error instanceof Error ? error.message : String(error);
@@ -44,10 +50,10 @@ export function pause(ms: number, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      stop.removeEventListener('abort', done);
+      release();
       resolve();
     };
     const timer = setTimeout(done, ms);
-    stop.addEventListener('abort', done);
+    const release = onAbort(stop, done);
   });
 }

@@ -1,8 +1,8 @@
-import { EventEmitter, once } from 'node:events';
+import { onAbort } from '../application/abort.js';
 
 /** Lets those who wait in this process go on when there is something new. */
 export class Wakeable {
-  private readonly emitter = new EventEmitter().setMaxListeners(0);
+  private readonly waiting = new Set<() => void>();
   private count = 0;
 
   /** Of the news so far: taken before looking, so that what comes while one looks is not slept over. */
@@ -12,15 +12,22 @@ export class Wakeable {
 
   wake(): void {
     this.count++;
-    this.emitter.emit('news');
+    for (const goOn of this.waiting) goOn();
   }
 
   /** Resolves when there is news since `seen`, after `ms`, or when `stop` is aborted. */
   async wait(seen: number, ms: number, stop: AbortSignal): Promise<void> {
-    if (this.count !== seen) return;
-    const over = new AbortController();
-    const timer = setTimeout(() => { over.abort(); }, ms);
-    await once(this.emitter, 'news', { signal: AbortSignal.any([stop, over.signal]) }).catch(() => undefined);
-    clearTimeout(timer);
+    if (this.count !== seen || stop.aborted) return;
+    await new Promise<void>((resolve) => {
+      const goOn = () => {
+        clearTimeout(timer);
+        release();
+        this.waiting.delete(goOn);
+        resolve();
+      };
+      const timer = setTimeout(goOn, ms);
+      const release = onAbort(stop, goOn);
+      this.waiting.add(goOn);
+    });
   }
 }

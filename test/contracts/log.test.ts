@@ -16,6 +16,7 @@ import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-l
 import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/postgres-snapshot-store.js';
 import { freshDatabase } from '../support/postgres.js';
+import { keptBy } from '../support/signals.js';
 import { eventStoreContract } from './event-store.contract.js';
 
 /** A new database, and one part of the log opened on it. */
@@ -168,6 +169,26 @@ contract<Leadership>('Leadership', {
     setTimeout(() => { stop.abort(); }, 20);
     await Promise.all([first, waiting]);
     expect(second).to.equal(false);
+  });
+  it('says that it stands by while another one leads, and only then', async () => {
+    const stop = new AbortController();
+    let [begun, waits] = [false, 0];
+    const first = get().lead('work', stop.signal, async () => {
+      begun = true;
+      await soon(() => waits > 0);
+    }, () => { throw new Error('nobody else leads'); });
+    await soon(() => begun);
+    await get().lead('work', stop.signal, async () => undefined, () => { waits++; });
+    await first;
+    expect(waits).to.be.greaterThan(0);
+  });
+  it('leaves nothing at a signal that lives on', async () => {
+    const { signal } = new AbortController();
+    for (let n = 0; n < 5; n++) {
+      const first = get().lead('work', signal, () => new Promise((resolve) => { setTimeout(resolve, 10); }));
+      await Promise.all([first, get().lead('work', signal, async () => undefined)]);
+    }
+    expect(keptBy(signal)).to.equal(0);
   });
   it('hands on what the work failed with, and gives the lead back', async () => {
     const stop = new AbortController();

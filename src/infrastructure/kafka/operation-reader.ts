@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import { onAbort } from '../../application/abort.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import { within } from '../within.js';
@@ -64,10 +65,11 @@ export class OperationReader {
     const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: fetchWaitMs, sessionTimeout: 10_000, allowAutoTopicCreation: false, retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) } });
     let over = false;
     let lastFetch = performance.now();
+    let release: () => void = () => undefined;
     const ended = new Promise<void>((resolve, reject) => {
       this.interrupt = reject;
       consumer.on(consumer.events.CRASH, ({ payload: { error } }) => { reject(error); });
-      this.stop.addEventListener('abort', () => { resolve(); }, { once: true });
+      release = onAbort(this.stop, resolve);
     });
     ended.catch(() => undefined);
     consumer.on(consumer.events.FETCH, () => { lastFetch = performance.now(); });
@@ -81,6 +83,7 @@ export class OperationReader {
       await ended;
     } finally {
       over = true;
+      release();
       clearInterval(watch);
       await within(closeMs, () => new Error('it hangs'), consumer.disconnect()).catch(() => undefined);
       await within(closeMs, () => new Error('it hangs'), this.forget(groupId)).catch(() => undefined);

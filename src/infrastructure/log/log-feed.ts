@@ -1,3 +1,4 @@
+import { withController } from '../../application/abort.js';
 import { createAlarm } from '../../application/alarm.js';
 import { source, sourceOf } from '../../application/partition.js';
 import type { EventFeed, FeedBatch, Progress, Subscription } from '../../application/ports/event-feed.js';
@@ -18,19 +19,17 @@ export class LogFeed implements EventFeed {
 
   async run({ contexts, reached, onBatch }: Subscription, stop: AbortSignal): Promise<void> {
     const start = await reached();
-    const ended = new AbortController();
-    const stopped = AbortSignal.any([stop, ended.signal]);
     let turn: Promise<void> = Promise.resolve();
     // Several contexts are read side by side; their batches are handed over one at a time.
     const deliver = (batch: FeedBatch) => (turn = turn.then(() => onBatch(batch)));
-    const results = await Promise.allSettled(contexts.map(async (context) => {
+    const results = await withController(stop, (ended) => Promise.allSettled(contexts.map(async (context) => {
       try {
-        await this.follow(context, start, deliver, stopped);
+        await this.follow(context, start, deliver, ended.signal);
       } catch (error) {
         ended.abort();
         throw error;
       }
-    }));
+    })));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   }

@@ -1,15 +1,15 @@
+import { onAbort } from '../../application/abort.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 
 /** Among the workers of one process: the first leads, the others wait their turn. */
 export class MemoryLeadership implements Leadership {
   private readonly leading = new Map<string, Promise<void>>();
 
-  async lead(name: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>): Promise<void> {
-    const stopped = new Promise<void>((resolve) => {
-      if (stop.aborted) resolve();
-      else stop.addEventListener('abort', () => { resolve(); }, { once: true });
-    });
-    for (let before = this.leading.get(name); before !== undefined && !stop.aborted; before = this.leading.get(name)) await Promise.race([before, stopped]);
+  async lead(name: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>, standsBy?: () => void): Promise<void> {
+    for (let before = this.leading.get(name); before !== undefined && !stop.aborted; before = this.leading.get(name)) {
+      standsBy?.();
+      await endedOrStopped(before, stop);
+    }
     if (stop.aborted) return;
     const mine = work(stop);
     const ended = mine.catch(() => undefined);
@@ -20,4 +20,10 @@ export class MemoryLeadership implements Leadership {
       if (this.leading.get(name) === ended) this.leading.delete(name);
     }
   }
+}
+
+function endedOrStopped(before: Promise<void>, stop: AbortSignal): Promise<void> {
+  let release: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => { release = onAbort(stop, resolve); });
+  return Promise.race([before, stopped]).finally(() => { release(); });
 }

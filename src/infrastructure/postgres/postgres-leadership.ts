@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { withController } from '../../application/abort.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import { pause } from '../../application/supervisor.js';
 import { endClient, type Database } from './database.js';
@@ -14,30 +15,39 @@ const lease = { beatMs: 3_000, answerMs: 5_000, leaseMs: 15_000 };
 export class PostgresLeadership implements Leadership {
   constructor(private readonly database: Database, private readonly limits = lease) {}
 
-  async lead(name: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>): Promise<void> {
+  async lead(name: string, stop: AbortSignal, work: (stop: AbortSignal) => Promise<void>, standsBy?: () => void): Promise<void> {
     const client = await this.database.connect('runtime');
-    const lost = new AbortController();
-    client.on('error', () => { lost.abort(); });
-    client.on('end', () => { lost.abort(); });
-    const ends = AbortSignal.any([stop, lost.signal]);
+    try {
+      await withController(stop, (ends) => this.leadOn(client, name, ends, work, standsBy));
+    } finally {
+      await endClient(client);
+    }
+  }
+
+  private async leadOn(client: Client, name: string, over: AbortController, work: (stop: AbortSignal) => Promise<void>, standsBy?: () => void): Promise<void> {
+    client.on('error', () => { over.abort(); });
+    client.on('end', () => { over.abort(); });
+    const ends = over.signal;
     let beat: NodeJS.Timeout | undefined;
     try {
       await client.query(`set idle_session_timeout = ${this.limits.leaseMs}`);
       while (!await lock(client, name)) {
+        standsBy?.();
         await pause(pollMs, ends);
         if (ends.aborted) return;
       }
+      // The one before may have ended by the same stop.
+      if (ends.aborted) return;
       const question = { text: 'select', query_timeout: this.limits.answerMs };
       let asking = false;
       beat = setInterval(() => {
         if (asking) return;
         asking = true;
-        client.query(question).then(() => { asking = false; }, () => { lost.abort(); });
+        client.query(question).then(() => { asking = false; }, () => { over.abort(); });
       }, this.limits.beatMs);
       await work(ends);
     } finally {
       clearInterval(beat);
-      await endClient(client);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { onAbort } from '../../application/abort.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import { pause } from '../../application/supervisor.js';
 import type { Context } from '../../domain/events.js';
@@ -73,11 +74,11 @@ function untilLost(client: Client, stop: AbortSignal): Promise<void> {
     const beat = setInterval(() => { client.query('select').catch(done); }, beatMs);
     const done = () => {
       clearInterval(beat);
+      release();
       resolve();
     };
     client.on('error', done);
     client.on('end', done);
-    if (stop.aborted) done();
-    else stop.addEventListener('abort', done, { once: true });
+    const release = onAbort(stop, done);
   });
 }
