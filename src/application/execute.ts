@@ -1,12 +1,13 @@
 import type { Context, EventsOf } from '../domain/events.js';
 import { Rejection } from '../domain/shared/rejection.js';
 import type { Aggregate } from './aggregate.js';
-import { keepNewest } from './keep-newest.js';
+import { inTime, type Deadline } from './in-time.js';
 import { partitionOf } from './partition.js';
 import type { AppendRequest, EventStore, EventStores, StoredResult, UniqueKey } from './ports/event-store.js';
 import type { Ids } from './ports/ids.js';
 import type { Logger } from './ports/logger.js';
 import type { SnapshotStore } from './ports/snapshot-store.js';
+import { createStreamStates, type Loaded } from './stream-states.js';
 import { untraced, type Tracer } from './ports/tracer.js';
 
 /** Who asks, when, and under which conditions. */
@@ -26,6 +27,8 @@ export interface Request {
   idempotency?: { key: string; digest: string };
   /** Refuse unless the stream is at this version. */
   expectedVersion?: number;
+  /** From the request on; past it the command is refused, and not stored. Without it, a caller's. */
+  patienceMs?: number;
   /** Asked before each append: whoever has lost the right to do this meanwhile stores nothing. */
   mayAppend?: () => boolean;
 }
@@ -51,14 +54,6 @@ export type Execute = <C extends Context, Command extends object, State>(
   request: Request,
 ) => Promise<CommandOutcome>;
 
-interface Loaded<State> {
-  state: State;
-  version: number;
-  /** Of the last event: position in the log, and business time, which never goes back in a stream. */
-  position: number;
-  at: string;
-}
-
 interface Dependencies {
   /** Of the contexts that this process serves. */
   stores: Partial<EventStores>;
@@ -69,28 +64,28 @@ interface Dependencies {
   tracer?: Tracer;
 }
 
+const callersPatienceMs = 4_000;
 const attempts = 20;
-const cachedStreams = 20_000;
 const snapshotEvery = 200;
 
 /** Load, decide, append: the one way in which a command becomes events. */
 export function createExecute({ stores, snapshots, ids, logger, partitions, tracer = untraced }: Dependencies): Execute {
   // Only ever trusted under the version check: whatever would not reach it (a refusal, "already so") is decided on the log's own word.
-  const cache = new Map<string, Loaded<unknown>>();
+  const states = createStreamStates({ snapshots, logger });
   const queues = new Map<string, Promise<unknown>>();
   const running = new Set<string>();
 
   return async (aggregate, id, command, request) => {
     const stream = aggregate.stream(id);
-    const job = () => attempt(aggregate, id, stream, command, request);
+    const job = () => inTime(request.patienceMs ?? callersPatienceMs, (deadline) => inOrder(stream, () => attempt(aggregate, id, stream, command, request, deadline)));
     const { idempotency } = request;
-    if (idempotency === undefined) return inOrder(stream, job);
+    if (idempotency === undefined) return job();
     // Both may contain spaces.
     const key = JSON.stringify([request.principal, idempotency.key]);
     if (running.has(key)) throw new Rejection('idempotency.in-progress', { key: idempotency.key });
     running.add(key);
     try {
-      return await inOrder(stream, job);
+      return await job();
     } finally {
       running.delete(key);
     }
@@ -107,54 +102,36 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
   }
 
   async function attempt<C extends Context, Command extends object, State>(
-    aggregate: Aggregate<C, Command, State>, id: string, stream: string, command: Command, request: Request,
+    aggregate: Aggregate<C, Command, State>, id: string, stream: string, command: Command, request: Request, deadline: Deadline,
   ): Promise<CommandOutcome> {
     const store: EventStore<C> | undefined = stores[aggregate.context];
     if (store === undefined) throw new Error(`this process does not serve ${aggregate.context}`);
     for (let tries = 0; tries < attempts; tries++) {
-      const guess = remembered(aggregate, stream, command);
-      const loaded = guess ?? await load(aggregate, store, stream);
+      deadline.check();
+      const guess = states.guess(aggregate, store, stream, command);
+      const loaded = guess ?? await states.load(aggregate, store, stream);
       const verdict = judge(aggregate, id, command, request, loaded);
       if (guess !== undefined && (verdict instanceof Rejection || verdict.length === 0)) {
-        const current = await load(aggregate, store, stream, guess);
-        if (current.version !== guess.version) continue;
+        if (await states.reload(aggregate, store, stream, guess) !== guess) continue;
+        deadline.check();
       }
       if (verdict instanceof Rejection) {
         const earlier = request.idempotency && await store.findResult({ principal: request.principal, key: request.idempotency.key });
         if (earlier !== undefined) return replay(aggregate.context, earlier, request);
         throw verdict;
       }
-      const outcome = await append(aggregate, store, id, stream, request, loaded, verdict);
+      deadline.check();
+      const outcome = await deadline.leaveTo(() => append(aggregate, store, id, stream, request, loaded, verdict, deadline.at));
       if (outcome !== 'conflict') return outcome;
-      await load(aggregate, store, stream, guess === undefined || guess.version === 0 ? undefined : guess);
+      deadline.check();
+      await (guess === undefined || guess.version === 0 ? states.load(aggregate, store, stream) : states.reload(aggregate, store, stream, guess));
     }
     throw new Rejection('stream.conflict', { id, attempts });
   }
 
-  function remembered<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, stream: string, command: Command): Loaded<State> | undefined {
-    const cached = cache.get(stream) as Loaded<State> | undefined;
-    if (cached !== undefined) return cached;
-    return aggregate.begins(command) ? nothing(aggregate.decider.initial) : undefined;
-  }
-
-  async function load<C extends Context, Command, State>(
-    aggregate: Aggregate<C, Command, State>, store: EventStore<C>, stream: string, from?: Loaded<State>,
-  ): Promise<Loaded<State>> {
-    let base = from ?? nothing(aggregate.decider.initial);
-    if (from === undefined) {
-      const snapshot = await snapshots[aggregate.context]?.load(stream);
-      if (snapshot?.revision === aggregate.revision) base = { ...snapshot, state: snapshot.state as State };
-    }
-    const events = await store.readStream(stream, { after: base.version });
-    const last = events.at(-1);
-    if (last === undefined) return base;
-    const state = events.reduce((folded, event) => aggregate.decider.evolve(folded, event.data), base.state);
-    return remember(stream, { state, version: last.version, position: last.position, at: last.data.at });
-  }
-
   async function append<C extends Context, Command, State>(
     aggregate: Aggregate<C, Command, State>, store: EventStore<C>, id: string, stream: string, request: Request,
-    loaded: Loaded<State>, events: readonly EventsOf[C][],
+    loaded: Loaded<State>, events: readonly EventsOf[C][], deadline: number,
   ): Promise<CommandOutcome | 'conflict'> {
     if (request.mayAppend?.() === false) throw new Rejection('stream.conflict', { id });
     const { context, decider } = aggregate;
@@ -168,17 +145,21 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
     if (events.length === 0 && request.idempotency === undefined) return answer(loaded.position);
 
     const attributes = { 'orderfold.context': context, 'orderfold.stream': stream, 'orderfold.events': events.map((event) => event.type), 'orderfold.correlation_id': request.correlationId };
+    let eventId: string | undefined;
     const outcome = await tracer.span('append', { parent: request.traceparent, attributes }, async ({ traceparent, set }) => {
-      const stored = await store.append(withMetadata(stream, request, traceparent, loaded.version, events, {
+      const asked = withMetadata(stream, request, traceparent, loaded.version, events, {
+        deadline,
         ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
         ...(request.idempotency && {
           idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
         }),
-      }));
+      });
+      eventId = asked.events.at(-1)?.metadata.id;
+      const stored = await store.append(asked);
       set({ 'orderfold.outcome': stored.status });
       return stored;
     }).catch((error: unknown) => {
-      cache.delete(stream);
+      states.forget(stream);
       throw error;
     });
     switch (outcome.status) {
@@ -188,7 +169,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       case 'appended': {
         const last = events.at(-1);
         if (last === undefined) return answer(loaded.position);
-        remember(stream, { state, version, position: outcome.position, at: last.at });
+        states.remember(stream, { state, version, position: outcome.position, at: last.at, ...(eventId !== undefined && { eventId }) });
         if (Math.floor(version / snapshotEvery) > Math.floor(loaded.version / snapshotEvery)) {
           snapshots[context]?.save({ stream, version, revision: aggregate.revision, position: outcome.position, at: last.at, state })
             .catch((error: unknown) => { logger.warn({ err: error, stream }, 'a snapshot could not be kept'); });
@@ -206,15 +187,6 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
     return { stream, expectedVersion, events: events.map((data) => ({ data, metadata: metadata() })), ...rest };
   }
 
-  /** Keeps the streams that were used last. */
-  function remember<State>(stream: string, loaded: Loaded<State>): Loaded<State> {
-    keepNewest(cache, stream, loaded, cachedStreams);
-    return loaded;
-  }
-}
-
-function nothing<State>(initial: State): Loaded<State> {
-  return { state: initial, version: 0, position: 0, at: '' };
 }
 
 function judge<C extends Context, Command extends object, State>(

@@ -138,6 +138,84 @@ describe('a command', () => {
     expect(error).to.be.instanceOf(RangeError);
   });
 
+  describe('on a state that the log has lost', () => {
+    const at = (day: number) => ({ at: new Date(Date.UTC(2026, 2, day)) });
+    let lost: ReturnType<typeof memoryApplication>;
+    // The same first event in both logs; then each its own.
+    beforeEach(async () => {
+      lost = memoryApplication();
+      await app.customers(register, request(at(1)));
+      const [first] = await app.stores.customers.readStream('customer-ada');
+      await lost.stores.customers.append({ stream: 'customer-ada', expectedVersion: 0, events: [{ data: first!.data, metadata: first!.metadata }] });
+    });
+    const failOver = (interruptions = 0) => { app.stores.customers = Object.assign(lost.stores.customers, { interruptions }); };
+
+    it('is judged on the log, not refused with a conflict', async () => {
+      await app.customers(suspend, request(at(2)));
+      await app.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor: 5 }, request(at(2)));
+      failOver();
+      expect((await app.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor: 6 }, request(at(3)))).version).to.equal(2);
+      expect((await app.customers(suspend, request(at(3)))).version).to.equal(3);
+    });
+    it('is not refused because of what never was', async () => {
+      await app.customers({ type: 'CloseCustomer', customerId: 'ada', reason: 'x' }, request(at(2)));
+      failOver();
+      expect((await app.customers(suspend, request(at(3)))).version).to.equal(2);
+    });
+    it('is not said to be so already, with another history as long', async () => {
+      await app.customers(suspend, request(at(2)));
+      await lost.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor: 5 }, request(at(2)));
+      failOver();
+      expect((await app.customers(suspend, request(at(3)))).version).to.equal(3);
+    });
+    it('is not built upon after an interruption, with another history as long', async () => {
+      await app.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor: 5 }, request(at(2)));
+      await lost.customers({ type: 'CloseCustomer', customerId: 'ada', reason: 'x' }, request(at(2)));
+      failOver(1);
+      expect(await refusal(app.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor: 6 }, request(at(3))))).to.equal('customer.closed');
+    });
+  });
+
+  describe('while the log is silent', () => {
+    const limit = (creditLimitMinor: number) => app.customers({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor }, request({ patienceMs: 100 }));
+    beforeEach(() => app.customers(register, request()));
+
+    for (const [what, method] of [['an append', 'append'], ['a read', 'readStream']] as const) {
+      it(`is refused in time, however many wait behind ${what}, and none of them is done later`, async () => {
+        if (method === 'readStream') app = Object.assign(app, app.process());
+        let answer: () => void = () => undefined;
+        const silence = new Promise<void>((resolve) => { answer = resolve; });
+        const real = app.stores.customers[method].bind(app.stores.customers) as (...args: unknown[]) => Promise<never>;
+        // As the adapters do, the append tells in time that its outcome is not known.
+        const silent = sinon.stub(app.stores.customers, method).callsFake((async (...args: unknown[]) => {
+          if (method === 'append') {
+            await new Promise((resolve) => setTimeout(resolve, 150));
+            throw new Rejection('log.unavailable', { outcome: 'unknown' });
+          }
+          await silence;
+          return real(...args);
+        }));
+        const began = performance.now();
+        const outcomes = await Promise.all(Array.from({ length: 100 }, (_, n) => limit(n).then(() => 'done', (error: Rejection) => String(error.details.outcome))));
+        expect(performance.now() - began).to.be.below(2_000);
+        expect(outcomes.slice(1)).to.deep.equal(Array.from({ length: 99 }, () => 'not-stored'));
+        expect(outcomes[0]).to.equal(method === 'append' ? 'unknown' : 'not-stored');
+        silent.restore();
+        answer();
+        expect((await limit(500)).version).to.equal(2);
+        expect(silent.callCount).to.equal(1);
+      });
+    }
+    it('may be asked for again under its key as soon as it was refused', async () => {
+      app = Object.assign(app, app.process());
+      const silent = sinon.stub(app.stores.customers, 'readStream').returns(new Promise(() => undefined));
+      const again = () => app.customers(suspend, request({ ...key('k'), patienceMs: 50 }));
+      expect(await refusal(again())).to.equal('log.unavailable');
+      expect(await refusal(again())).to.equal('log.unavailable');
+      silent.restore();
+    });
+  });
+
   describe('with an e-mail address', () => {
     const withEmail = (customerId: string, email: string): CustomerCommand => ({ ...register, customerId, email });
     it('is refused while another customer has it, whatever its case', async () => {

@@ -31,6 +31,9 @@ interface Dependencies<Command> {
 /** An outage is tried again; any other refusal of a policy's command is a finding for the operator, and the others go on. */
 const passing: ReadonlySet<string> = new Set(['log.unavailable', 'stream.conflict', 'idempotency.in-progress']);
 
+/** Nobody waits for the answer: a slow log is no outage. */
+const patienceMs = 30_000;
+
 /** Runs a policy until `stop`. Each event's command is applied once, however often the event is delivered. */
 export async function runPolicy<From extends Context, Command>(
   policy: Policy<From, Command>, { feed, checkpoints, handle, logger, tracer = untraced }: Dependencies<Command>, stop: AbortSignal,
@@ -46,6 +49,7 @@ export async function runPolicy<From extends Context, Command>(
         principal,
         correlationId: metadata.correlationId,
         causationId: metadata.id,
+        patienceMs,
         at: new Date(data.at),
         ...(traceparent !== undefined && { traceparent }),
         idempotency: { key: metadata.id, digest: metadata.id },

@@ -116,6 +116,8 @@ export interface EventStore<C extends Context = Context> {
   findResult(key: IdempotencyKey): Promise<StoredResult | undefined>;
   /** Resolves when the log can be read, and be appended to where that has failed. @throws Rejection `log.unavailable` with the reason */
   check(): Promise<void>;
+  /** How often the connection to the log was lost so far: whoever answers now may not have all that was stored before. */
+  readonly interruptions: number;
 }
 
 /** The logs of all contexts that a process serves. */

@@ -23,6 +23,7 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   private readonly results = new Map<string, StoredResult>();
   private readonly holders = new Map<string, string>();
   private readonly epoch = randomUUID();
+  readonly interruptions = 0;
 
   constructor(private readonly context: C, private readonly codec: EventCodec, private readonly signal: LogSignal) {}
 

@@ -4,6 +4,7 @@ import type { AppendOutcome, AppendRequest } from '../../application/ports/event
 import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { encodeBatch, type OutcomeRow } from './append-batch.js';
+import { lookUp, outcomesOf } from './append-outcomes.js';
 import type { Database } from './database.js';
 import { isReadOnly, outageOf, type Outage } from './outage.js';
 
@@ -11,6 +12,8 @@ interface Pending<C extends Context> {
   request: AppendRequest<C>;
   /** `performance.now()` after which it is not sent any more. */
   deadline: number;
+  /** Of the database, when the append was decided on. */
+  interruptions: number;
   /** From here on only the database knows what becomes of it. */
   sent: boolean;
   /** Its caller has been answered. */
@@ -52,7 +55,7 @@ export class AppendQueue<C extends Context> {
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
     if (this.queue.length >= this.limits.queue) return Promise.reject(unavailable({ reason: 'too many appends are waiting' }, 'not-stored'));
     return new Promise((resolve, reject) => {
-      this.queue.push({ request, deadline: request.deadline ?? performance.now() + this.limits.patienceMs, sent: false, over: false, resolve, reject });
+      this.queue.push({ request, deadline: request.deadline ?? performance.now() + this.limits.patienceMs, interruptions: this.database.interruptions, sent: false, over: false, resolve, reject });
       this.sweep ??= setInterval(() => { this.answerTheLate(); }, sweepMs).unref();
       this.schedule();
     });
@@ -75,6 +78,14 @@ export class AppendQueue<C extends Context> {
   private isLate(pending: Pending<C>, now: number): boolean {
     if (!pending.over && pending.deadline <= now) this.refuse(pending, 'not-stored');
     return pending.over;
+  }
+
+  /** Whoever answers now may have another history, of the same length: it is to be decided on what there is now. */
+  private isOutdated(pending: Pending<C>): boolean {
+    if (pending.interruptions === this.database.interruptions || pending.request.expectedVersion === 0) return false;
+    pending.over = true;
+    pending.resolve({ status: 'conflict' });
+    return true;
   }
 
   private refuse(pending: Pending<C>, outcome: 'not-stored' | 'unknown'): void {
@@ -131,7 +142,7 @@ export class AppendQueue<C extends Context> {
       return;
     }
     const now = performance.now();
-    const batch = taken.filter((pending) => !this.isLate(pending, now));
+    const batch = taken.filter((pending) => !this.isLate(pending, now) && !this.isOutdated(pending));
     if (batch.length === 0) {
       client.release();
       return;
@@ -140,12 +151,13 @@ export class AppendQueue<C extends Context> {
     try {
       const { rows } = await client.query<OutcomeRow>({ ...encodeBatch(batch.map(({ request }) => request), this.codec), rowMode: 'array' });
       client.release();
-      settle(batch, rows);
+      const outcomes = outcomesOf(batch.map(({ request }) => request), rows);
+      batch.forEach(({ resolve }, index) => { resolve(outcomes[index] ?? { status: 'conflict' }); });
       this.trouble = undefined;
       this.pauseMs = pauses.shortestMs;
       this.stored();
     } catch (error) {
-      client.release(true);
+      client.release(error as Error);
       const outage = outageOf(error);
       // Refused before it did anything.
       if (outage !== undefined && isReadOnly(error)) await this.putBack(batch, outage);
@@ -177,9 +189,9 @@ export class AppendQueue<C extends Context> {
     this.trouble = outage;
     for (let open = batch; open.length > 0; open = open.filter(({ over }) => !over)) {
       try {
-        const found = await this.lookUp(open);
+        const found = await lookUp(this.database, open.map(({ request }) => request));
         const missing = open.filter((pending, index) => {
-          const outcome = found.get(index + 1);
+          const outcome = found.get(index);
           if (outcome !== undefined) pending.resolve(outcome);
           return outcome === undefined;
         });
@@ -197,34 +209,6 @@ export class AppendQueue<C extends Context> {
       await this.pause();
     }
   }
-
-  /** By ord from 1. An append without events is not looked for: repeated, its idempotency key answers. */
-  private async lookUp(batch: readonly Pending<C>[]): Promise<Map<number, AppendOutcome>> {
-    const client = await this.database.writes.connect();
-    try {
-      await client.query('begin');
-      await client.query('select from head for update');
-      const { rows } = await client.query<[ord: number, position: number, recordedAt: string]>({
-        text: `select i.ord, e.position, e.recorded_at from unnest($1::text[], $2::int[], $3::text[]) with ordinality as i(stream, version, id, ord)
-          join events e on e.stream = i.stream and e.version = i.version and e.metadata ->> 'id' = i.id`,
-        values: [
-          batch.map(({ request }) => request.stream),
-          batch.map(({ request }) => request.expectedVersion + 1),
-          batch.map(({ request }) => request.events[0]?.metadata.id ?? null),
-        ],
-        rowMode: 'array',
-      });
-      await client.query('rollback');
-      client.release();
-      return new Map(rows.map(([ord, position, recordedAt]) => {
-        const { expectedVersion = 0, events = [] } = batch[ord - 1]?.request ?? {};
-        return [ord, { status: 'appended', version: expectedVersion + events.length, position: position + events.length - 1, recordedAt }];
-      }));
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
-  }
 }
 
 export function unavailable(outage: Outage, outcome: 'not-stored' | 'unknown'): Rejection {
@@ -236,15 +220,4 @@ function namesOf({ stream, idempotency, claims = [], releases = [] }: AppendRequ
   if (idempotency !== undefined) names.push(`key ${idempotency.principal} ${idempotency.key}`);
   for (const { scope, key } of [...claims, ...releases]) names.push(`unique ${scope} ${key}`);
   return names;
-}
-
-function settle<C extends Context>(batch: readonly Pending<C>[], rows: readonly OutcomeRow[]): void {
-  const outcomes = new Map(rows.map((row) => [row[0], row]));
-  batch.forEach(({ request, resolve }, index) => {
-    const [, status, position, recordedAt, first, second] = outcomes.get(index + 1) ?? [];
-    if (status === 'appended') resolve({ status, version: request.expectedVersion + request.events.length, position: position ?? 0, recordedAt: recordedAt ?? '' });
-    else if (status === 'duplicate') resolve({ status, stored: { digest: first ?? '', response: second ?? '' } });
-    else if (status === 'taken') resolve({ status, key: { scope: first ?? '', key: second ?? '' } });
-    else resolve({ status: 'conflict' });
-  });
 }

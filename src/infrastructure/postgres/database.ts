@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Context } from '../../domain/events.js';
+import { isLost } from './outage.js';
 
 export type Schema = Context | 'views';
 
@@ -16,6 +17,8 @@ export interface Database {
    * last ones, together and from the end; what they were made from is delivered again.
    */
   readonly derived: pg.Pool;
+  /** How often a connection was lost so far. */
+  readonly interruptions: number;
   /** Runs `work` on a connection of its own. `as`: the login role (for DDL), or the runtime role (to listen, to hold a lock). */
   connect(as: 'owner' | 'runtime'): Promise<pg.Client>;
   close(): Promise<void>;
@@ -30,15 +33,24 @@ const derivedMs = 10_000;
 const endMs = 1_000;
 
 export function openDatabase(url: string, schema: Schema): Database {
-  const writes = pool(url, schema, 2);
-  const reads = pool(url, schema, 6);
-  const derived = pool(url, schema, 2, '-c synchronous_commit=off', derivedMs);
+  let interruptions = 0;
+  const pool = (max: number, session?: string, query_timeout = answerMs) => {
+    const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout });
+    pool.on('error', () => undefined);
+    pool.on('connect', (client) => { client.on('error', () => { interruptions++; }); });
+    pool.on('release', (error) => { if (isLost(error)) interruptions++; });
+    return pool;
+  };
+  const writes = pool(2);
+  const reads = pool(6);
+  const derived = pool(2, '-c synchronous_commit=off', derivedMs);
   return {
     url,
     schema,
     writes,
     reads,
     derived,
+    get interruptions() { return interruptions; },
     async connect(as) {
       const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs });
       // Without a listener, a connection that is lost while idle ends the process.
@@ -58,13 +70,6 @@ export async function endClient(client: pg.Client): Promise<void> {
   const late = setTimeout(() => { stream.destroy(); }, endMs);
   await client.end().catch(() => undefined);
   clearTimeout(late);
-}
-
-function pool(url: string, schema: Schema, max: number, session = '', query_timeout = answerMs): pg.Pool {
-  const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout });
-  pool.on('error', () => undefined);
-  pool.on('connect', (client) => { client.on('error', () => undefined); });
-  return pool;
 }
 
 function runtimeOptions(url: string, schema: Schema, session = ''): pg.ClientConfig {

@@ -39,6 +39,11 @@ export function isOutage(error: unknown): boolean {
   return outageOf(error) !== undefined;
 }
 
+/** Whether the connection is gone, and with it who answered there. */
+export function isLost(error: unknown): boolean {
+  return outageOf(error)?.reason === unreachable;
+}
+
 /** A replica, or a server whose host has run out of space. */
 export function isReadOnly(error: unknown): boolean {
   return (error as { code?: string }).code === '25006';

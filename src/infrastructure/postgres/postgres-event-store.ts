@@ -20,6 +20,10 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
     this.appends = new AppendQueue(database, codec, () => { signal.raise(context); }, { patienceMs: 4_000, queue: 10_000, ...limits });
   }
 
+  get interruptions(): number {
+    return this.database.interruptions;
+  }
+
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
     return this.appends.append(request);
   }

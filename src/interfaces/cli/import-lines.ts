@@ -46,6 +46,8 @@ type Importing = Pick<Service, 'settled' | 'run'> & { customerCommands: Customer
 const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
 /** Commands that policies react to. */
 const consequential: ReadonlySet<CommandType> = new Set(['PlaceOrder', 'PayOrder', 'CancelOrder'] as const);
+/** A slow log is no outage. */
+const patienceMs = 30_000;
 const retries = 5;
 const copyWaitMs = 30_000;
 
@@ -128,7 +130,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
   async function give({ id, at, ...command }: Line): Promise<CommandOutcome> {
     const request: Request = {
-      principal: 'import', correlationId: `import:${createHash('sha256').update(id).digest('hex').slice(0, 32)}`, causationId: null, at: new Date(at),
+      principal: 'import', correlationId: `import:${createHash('sha256').update(id).digest('hex').slice(0, 32)}`, causationId: null, at: new Date(at), patienceMs,
       idempotency: { key: id, digest: createHash('sha256').update(canonical({ at, ...command })).digest('hex') },
     };
     if (command.orderId !== undefined || command.type === 'PlaceOrder') {
