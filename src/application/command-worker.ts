@@ -38,7 +38,7 @@ const mostAttempts = 20;
 const passing: ReadonlySet<string> = new Set(['log.unavailable', 'view.unavailable', 'view.behind', 'stream.conflict', 'idempotency.in-progress']);
 
 type Ending = Exclude<CommandEnd, { status: 'cancelled' }>;
-interface Task { lease: Lease; isHeld: () => boolean }
+interface Task { lease: Lease; isHeld: (forMs?: number) => boolean }
 
 /**
  * Does the commands of a queue until `stop`; any number of workers may. A command is done under its own idempotency key, so that one that was cut short anywhere
@@ -54,17 +54,18 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
     const leases = [...held.keys()];
     if (leases.length === 0) return;
     const until = performance.now() + leaseMs;
-    const kept = new Set(await queue.renew(leases, leaseMs));
-    for (const lease of leases) {
+    const kept = await queue.renew(leases, leaseMs);
+    leases.forEach((lease, index) => {
       const one = held.get(lease);
-      if (one !== undefined) one.until = kept.has(lease.command.commandId) ? until : 0;
-    }
+      // Lost is lost, whatever an answer says that was asked for earlier.
+      if (one !== undefined && one.until > 0) one.until = kept[index] === true ? until : 0;
+    });
   }
 
   async function perform(lease: Lease, until: number): Promise<void> {
     const state = { until };
     held.set(lease, state);
-    const task = { lease, isHeld: () => performance.now() < state.until };
+    const task = { lease, isHeld: (forMs = 0) => performance.now() + forMs < state.until };
     try {
       const end = await decide(task);
       if (end !== undefined) await record(task, end);
@@ -76,7 +77,8 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
   /** How the command ended; `undefined` when another worker is to find out. */
   async function decide({ lease: { command, attempt }, isHeld }: Task): Promise<Ending | undefined> {
     const began = performance.now();
-    const request = requestOf(command, isHeld);
+    // What is stored is stored some time after it was allowed to be.
+    const request = requestOf(command, () => isHeld(leaseMs / 3));
     // Then it must be brought to its end, whatever its deadline says.
     let mayBeDone = attempt > 1;
     let surprises = attempt > mostAttempts ? mostSurprises : 0;
@@ -159,8 +161,8 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
   }
 }
 
-function requestOf({ commandId, request: { at, idempotency, ...request } }: NewCommand, isHeld: () => boolean): Request {
-  return { ...request, commandId, causationId: null, at: new Date(at), idempotency: idempotency ?? { key: `command:${commandId}`, digest: commandId }, mayAppend: isHeld };
+function requestOf({ commandId, request: { at, idempotency, ...request } }: NewCommand, mayAppend: () => boolean): Request {
+  return { ...request, commandId, causationId: null, at: new Date(at), idempotency: idempotency ?? { key: `command:${commandId}`, digest: commandId }, mayAppend };
 }
 
 function succeeded(outcome: CommandOutcome): Ending {

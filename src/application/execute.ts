@@ -29,7 +29,7 @@ export interface Request {
   expectedVersion?: number;
   /** From the request on; past it the command is refused, and not stored. Without it, a caller's. */
   patienceMs?: number;
-  /** Asked before each append: whoever has lost the right to do this meanwhile stores nothing. */
+  /** Asked when each append is about to be stored: whoever has lost the right to do this meanwhile stores nothing. */
   mayAppend?: () => boolean;
 }
 
@@ -133,7 +133,6 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
     aggregate: Aggregate<C, Command, State>, store: EventStore<C>, id: string, stream: string, request: Request,
     loaded: Loaded<State>, events: readonly EventsOf[C][], deadline: number,
   ): Promise<CommandOutcome | 'conflict'> {
-    if (request.mayAppend?.() === false) throw new Rejection('stream.conflict', { id });
     const { context, decider } = aggregate;
     const state = events.reduce((folded, event) => decider.evolve(folded, event), loaded.state);
     const version = loaded.version + events.length;
@@ -150,6 +149,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       const asked = withMetadata(stream, request, traceparent, loaded.version, events, {
         deadline,
         ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
+        ...(request.mayAppend && { mayAppend: request.mayAppend }),
         ...(request.idempotency && {
           idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
         }),
@@ -166,6 +166,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       case 'conflict': return 'conflict';
       case 'duplicate': return replay(context, outcome.stored, request);
       case 'taken': throw new Rejection(aggregate.refusals.taken, { id });
+      case 'withdrawn': throw new Rejection('stream.conflict', { id });
       case 'appended': {
         const last = events.at(-1);
         if (last === undefined) return answer(loaded.position);

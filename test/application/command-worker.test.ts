@@ -216,6 +216,43 @@ describe('the command worker', () => {
     expect(await events()).to.deep.equal(['CustomerRegistered']);
   });
 
+  it('has lost a lease for good, also where its heir is in the same process', async () => {
+    await accept(queued(register));
+    const stop = new AbortController();
+    const rights: (() => boolean)[] = [];
+    const ways: (() => void)[] = [];
+    let [away, renewed] = [true, 0];
+    const running = worker(stop.signal, {
+      queue: {
+        ...forwarding(queue),
+        async renew(leases, ms) {
+          if (away) throw new Rejection('log.unavailable');
+          const kept = await queue.renew(leases, ms);
+          renewed++;
+          return kept;
+        },
+      },
+      async handle(command, request) {
+        rights.push(() => request.mayAppend?.() !== false);
+        if (ways.length < 2) await new Promise<void>((resolve) => { ways.push(resolve); });
+        return app.customers(command as CustomerCommand, request);
+      },
+    }, { leaseMs: 300, concurrency: 2 });
+    try {
+      await until(async () => rights.length === 2);
+      away = false;
+      await until(async () => renewed >= 2);
+      expect(rights[0]!()).to.equal(false);
+      for (const goOn of ways) goOn();
+      await until(async () => await queue.depth() === 0);
+    } finally {
+      stop.abort();
+      for (const goOn of ways) goOn();
+      await running;
+    }
+    expect(await events()).to.deep.equal(['CustomerRegistered']);
+  });
+
   it('waits while the queue is away, and loses nothing', async () => {
     const [commandId] = await accept(queued(register));
     const calls = { lease: 0, finish: 0 };

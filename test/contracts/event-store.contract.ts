@@ -102,6 +102,15 @@ export function eventStoreContract(adapter: string, open: (codec: EventCodec) =>
       expect((await store.head()).position).to.equal(1);
     });
 
+    it('stores nothing for whoever may not any more', async () => {
+      const asked: string[] = [];
+      const mayAppend = (may: boolean) => () => { asked.push(String(may)); return may; };
+      expect(await append('s', 0, 1, { mayAppend: mayAppend(false), idempotency: idempotency('k'), claims: [{ scope: 'x', key: 'y' }] })).to.deep.equal({ status: 'withdrawn' });
+      expect([await store.readStream('s'), await store.findResult({ principal: 'p', key: 'k' }), (await store.head()).position]).to.deep.equal([[], undefined, 0]);
+      expect(await append('s', 0, 1, { mayAppend: mayAppend(true), idempotency: idempotency('k'), claims: [{ scope: 'x', key: 'y' }] })).to.include({ status: 'appended' });
+      expect(new Set(asked)).to.deep.equal(new Set(['false', 'true']));
+    });
+
     it('gives a unique key to one stream at a time', async () => {
       const key = { scope: 'email', key: 'a@b' };
       expect(await append('a', 0, 1, { claims: [key] })).to.include({ status: 'appended' });

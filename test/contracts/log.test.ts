@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { eventCodec, upcasters } from '../../src/application/event-codec.js';
 import type { CheckpointStore } from '../../src/application/ports/checkpoint-store.js';
 import type { Progress } from '../../src/application/ports/event-feed.js';
 import type { Leadership } from '../../src/application/ports/leadership.js';
@@ -15,6 +16,7 @@ import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-e
 import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/postgres-snapshot-store.js';
+import { newEvent } from '../support/events.js';
 import { freshDatabase } from '../support/postgres.js';
 import { keptBy } from '../support/signals.js';
 import { eventStoreContract } from './event-store.contract.js';
@@ -37,6 +39,25 @@ eventStoreContract('memory', async (codec) => {
 eventStoreContract('postgres', async () => {
   const { opened, close } = await onPostgres((database) => database);
   return { reopen: (codec) => new PostgresEventStore(opened, 'orders', codec, new MemoryLogSignal()), close };
+});
+
+describe('an append that waits in PostgreSQL\'s queue', function () {
+  this.timeout(20_000);
+  it('is not stored when the right to it is lost while it waits', async () => {
+    const { opened: store, close } = await onPostgres((database) => new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal()));
+    try {
+      let may = true;
+      const append = (expectedVersion: number, rest = {}) => store.append({ stream: 's', expectedVersion, events: [newEvent()], ...rest }).then(({ status }) => status);
+      const two = [append(0), append(0)].map((one) => one.finally(() => { may = false; }));
+      // A stream is in a batch once, and there are two at a time: this one waits for one of them.
+      const waiting = append(1, { mayAppend: () => may });
+      expect((await Promise.all(two)).sort()).to.deep.equal(['appended', 'conflict']);
+      expect(await waiting).to.equal('withdrawn');
+      expect(await store.readStream('s')).to.have.length(1);
+    } finally {
+      await close();
+    }
+  });
 });
 
 function contract<T>(port: string, adapters: Record<string, () => Promise<{ opened: T; close: () => Promise<void> }>>, tests: (get: () => T) => void) {

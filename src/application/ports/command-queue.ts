@@ -95,8 +95,8 @@ export interface CommandInbox {
 export interface CommandWork {
   /** Up to `limit` commands; waits up to `waitMs`, or until `stop`, while there is none. `leaseMs` is at most `longestLeaseMs`. */
   lease(wanted: { limit: number; leaseMs: number; waitMs: number }, stop: AbortSignal): Promise<Lease[]>;
-  /** Prolongs leases. @returns the ids of the commands whose leases are still held */
-  renew(leases: readonly LeaseName[], leaseMs: number): Promise<string[]>;
+  /** Prolongs leases. @returns for each of them whether it is still held: never again, once it is not */
+  renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]>;
   /** Keeps how a command ended. Said again under the same fence, it stays. @returns false when another lease was given since: nothing was kept */
   finish(lease: LeaseName, end: Exclude<CommandEnd, { status: 'cancelled' }>): Promise<boolean>;
 }

@@ -56,6 +56,8 @@ export interface AppendRequest<C extends Context = Context> {
   events: readonly NewEvent<C>[];
   /** Stored in the same transaction. `{position}` in `response` is replaced by the position of the last event. */
   idempotency?: IdempotencyKey & StoredResult;
+  /** Asked when it is about to be stored: whoever has lost the right to it meanwhile stores nothing. */
+  mayAppend?: () => boolean;
   /** Keys that this stream holds from now on, and keys that it gives up. */
   claims?: readonly UniqueKey[];
   releases?: readonly UniqueKey[];
@@ -71,7 +73,9 @@ export type AppendOutcome =
   /** The stream is not at the expected version, be it behind or ahead. */
   | { status: 'conflict' }
   /** Another stream holds this unique key. */
-  | { status: 'taken'; key: UniqueKey };
+  | { status: 'taken'; key: UniqueKey }
+  /** `mayAppend` said no: nothing was stored. */
+  | { status: 'withdrawn' };
 
 export interface LogQuery {
   /** Events with a greater position, in order of position. */

@@ -129,7 +129,7 @@ export class KafkaCommandQueue implements CommandQueue {
     return [];
   }
 
-  async renew(leases: readonly LeaseName[], leaseMs: number): Promise<string[]> {
+  async renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
     await this.ready();
     return this.perform({ type: 'renew', leases: leases.map(named), leaseMs });
   }

@@ -63,10 +63,13 @@ export class CommandTable {
     if (kept !== undefined && statusOf(kept, now) === 'accepted') this.end(kept, { status: 'cancelled' }, now);
   }
 
-  renew(leases: readonly LeaseName[], leaseMs: number, now: number): string[] {
-    const held = leases.map((lease) => this.held(lease)).filter((kept) => kept?.state.status === 'running') as Kept[];
-    for (const kept of held) this.due.set(kept, now + Math.min(leaseMs, longestLeaseMs));
-    return held.map(({ commandId }) => commandId);
+  renew(leases: readonly LeaseName[], leaseMs: number, now: number): boolean[] {
+    return leases.map((lease) => {
+      const kept = this.held(lease);
+      if (kept?.state.status !== 'running') return false;
+      this.due.set(kept, now + Math.min(leaseMs, longestLeaseMs));
+      return true;
+    });
   }
 
   finish(lease: LeaseName, end: CommandEnd, now: number): boolean {

@@ -49,7 +49,7 @@ export class MemoryCommandQueue implements CommandQueue {
     }
   }
 
-  renew(leases: readonly LeaseName[], leaseMs: number): Promise<string[]> {
+  renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
     return Promise.resolve(this.table.renew(leases, leaseMs, Date.now()));
   }
 

@@ -65,7 +65,8 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
     return Promise.resolve();
   }
 
-  private appendNow({ stream, expectedVersion, events, idempotency, claims = [], releases = [] }: AppendRequest<C>): AppendOutcome {
+  private appendNow({ stream, expectedVersion, events, idempotency, mayAppend, claims = [], releases = [] }: AppendRequest<C>): AppendOutcome {
+    if (mayAppend?.() === false) return { status: 'withdrawn' };
     const resultKey = idempotency && JSON.stringify([idempotency.principal, idempotency.key]);
     const earlier = resultKey === undefined ? undefined : this.results.get(resultKey);
     if (earlier !== undefined) return { status: 'duplicate', stored: { ...earlier } };

@@ -74,8 +74,12 @@ export class AppendQueue<C extends Context> {
     this.sweep = undefined;
   }
 
-  /** Whether it has been answered, or is now because its time is over. */
+  /** Whether it has been answered, or is now because its time is over, or its caller has lost the right to it. */
   private isLate(pending: Pending<C>, now: number): boolean {
+    if (!pending.over && pending.request.mayAppend?.() === false) {
+      pending.over = true;
+      pending.resolve({ status: 'withdrawn' });
+    }
     if (!pending.over && pending.deadline <= now) this.refuse(pending, 'not-stored');
     return pending.over;
   }

@@ -84,12 +84,12 @@ export class PostgresCommandQueue implements CommandQueue {
     return [];
   }
 
-  async renew(leases: readonly LeaseName[], leaseMs: number): Promise<string[]> {
-    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ command_id: string }>(
+  async renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
+    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ command_id: string; fence: number }>(
       `update commands c set due = clock_timestamp() + make_interval(secs => $3 / 1000.0) from unnest($1::text[], $2::int[]) as held(command_id, fence)
-       where c.command_id = held.command_id and c.fence = held.fence and c.status = 'running' returning c.command_id`,
+       where c.command_id = held.command_id and c.fence = held.fence and c.status = 'running' returning c.command_id, c.fence`,
       [leases.map(({ command }) => command.commandId), leases.map(({ fence }) => fence), Math.min(leaseMs, longestLeaseMs)]));
-    return rows.map(({ command_id }) => command_id);
+    return leases.map(({ command: { commandId }, fence }) => rows.some((row) => row.command_id === commandId && row.fence === fence));
   }
 
   async finish({ command: { commandId }, fence }: LeaseName, end: CommandEnd): Promise<boolean> {
