@@ -1,10 +1,8 @@
 import type { Context } from '../domain/events.js';
 import { Rejection, type RejectionCode } from '../domain/shared/rejection.js';
 import { mayBeSeenBy, type Caller } from './caller.js';
-import { sourceOf } from './partition.js';
+import { createDocumentStates } from './document-states.js';
 import type { EventStore, RecordedEvent } from './ports/event-store.js';
-import type { StoredDocument } from './ports/view-store.js';
-import { fold, foldAll } from './projections/fold.js';
 import type { View } from './projections/projection.js';
 
 export interface Change {
@@ -29,32 +27,39 @@ export interface StreamQueries<D> {
   atVersion(id: string, caller: Caller, version: number): Promise<D>;
 }
 
+/** What a store can count to. */
+const lastVersion = 2_147_483_647;
+
 export function createStreamQueries<C extends Context, D extends object>(
   { view, store, stream, unknown }: { view: View<D>; store: EventStore<C>; stream: (id: string) => string; unknown: RejectionCode },
 ): StreamQueries<D> {
-  async function eventsOf(id: string, caller: Caller, to: number): Promise<RecordedEvent<C>[]> {
-    const events = await store.readStream(stream(id), { to });
-    const [first] = events;
+  const states = createDocumentStates({ view, store, stream });
+
+  async function checkOwner(id: string, caller: Caller): Promise<void> {
+    const [first] = await store.readStream(stream(id), { to: 1 });
     if (first === undefined || !mayBeSeenBy(caller, first.data)) throw new Rejection(unknown, { id });
-    return events;
   }
 
   return {
     async history(id, caller, { after, limit }) {
-      const events = await eventsOf(id, caller, after + limit + 1);
-      let stored: StoredDocument<D> | undefined;
-      const entries = events.map((event): HistoryEntry<D> => {
-        const before = stored?.document;
-        stored = fold(view, id, stored, { source: sourceOf(event, 1), event });
-        return { event, state: stored?.document ?? null, changes: differences(before ?? {}, stored?.document ?? {}) };
+      await checkOwner(id, caller);
+      const events = await store.readStream(stream(id), { after, to: Math.min(after + limit + 1, lastVersion) });
+      if (events.length === 0) return { entries: [], more: false };
+      let state = await states.at(id, after);
+      const entries = events.slice(0, limit).map((event): HistoryEntry<D> => {
+        const before = state.stored?.document;
+        state = states.after(id, state, event);
+        const document = state.stored?.document;
+        return { event, state: document ?? null, changes: differences(before ?? {}, document ?? {}) };
       });
-      return { entries: entries.slice(after, after + limit), more: entries.length > after + limit };
+      states.keep(id, state);
+      return { entries, more: events.length > limit };
     },
     async atVersion(id, caller, version) {
-      const events = await eventsOf(id, caller, version);
-      const document = foldAll(view, id, events);
-      if (document === undefined || events.length < version) throw new Rejection('stream.unknown-version', { id, version, latest: events.length });
-      return document;
+      await checkOwner(id, caller);
+      const { version: latest, stored } = await states.at(id, version);
+      if (stored === undefined || latest < version) throw new Rejection('stream.unknown-version', { id, version, latest });
+      return stored.document;
     },
   };
 }

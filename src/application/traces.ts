@@ -6,31 +6,29 @@ export interface TraceNode {
   caused: TraceNode[];
 }
 
-export type Traces = (correlationId: string) => Promise<TraceNode[]>;
+export interface Trace {
+  /** As trees by causation; `[]` when nothing is known of the correlation id. */
+  events: TraceNode[];
+  /** There are more than `longestTrace`: these are the first. */
+  truncated: boolean;
+}
 
-const pageSize = 1_000;
+export type Traces = (correlationId: string) => Promise<Trace>;
 
-/** Everything that one correlation id caused, in the contexts whose logs are at hand, as trees by causation; `[]` when nothing is known of it. */
+/** Events. Callers choose correlation ids, and may choose the same one for everything. */
+export const longestTrace = 1_000;
+
+/** Everything that one correlation id caused, in the contexts whose logs are at hand, up to `longestTrace`. */
 export function createTraces(stores: Partial<EventStores>): Traces {
   return async (correlationId) => {
-    const events = (await Promise.all(Object.values(stores).map((store) => eventsOf(store, correlationId)))).flat()
-      .sort((a, b) => (a.recordedAt < b.recordedAt ? -1 : a.recordedAt > b.recordedAt ? 1 : a.position - b.position));
-    const nodes = new Map(events.map((event) => [event.metadata.id, { event, caused: [] as TraceNode[] }]));
+    const pages = await Promise.all(Object.values(stores).map((store: EventStore) => store.readLog({ after: 0, limit: longestTrace + 1, correlationId })));
+    const found = pages.flatMap((page) => page.events).sort((a, b) => (a.recordedAt < b.recordedAt ? -1 : a.recordedAt > b.recordedAt ? 1 : a.position - b.position));
+    const nodes = new Map(found.slice(0, longestTrace).map((event) => [event.metadata.id, { event, caused: [] as TraceNode[] }]));
     const roots: TraceNode[] = [];
     for (const node of nodes.values()) {
       const cause = node.event.metadata.causationId === null ? undefined : nodes.get(node.event.metadata.causationId);
       (cause?.caused ?? roots).push(node);
     }
-    return roots;
+    return { events: roots, truncated: found.length > longestTrace };
   };
-}
-
-async function eventsOf(store: EventStore, correlationId: string): Promise<RecordedEvent[]> {
-  const found: RecordedEvent[] = [];
-  for (let after = 0; ;) {
-    const { events, next } = await store.readLog({ after, limit: pageSize, correlationId });
-    found.push(...events);
-    if (events.length < pageSize) return found;
-    after = next;
-  }
 }

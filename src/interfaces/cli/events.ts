@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { EventStore, EventStores, LogQuery, RecordedEvent } from '../../application/ports/event-store.js';
 import { pause } from '../../application/supervisor.js';
-import type { TraceNode } from '../../application/traces.js';
+import { longestTrace, type TraceNode } from '../../application/traces.js';
 import { contexts, type Context } from '../../domain/events.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import { untilInterrupted, withService } from './with-service.js';
@@ -36,10 +36,11 @@ export function registerEvents(program: Command): void {
   events.command('trace <correlationId>').description('print everything that one request caused, in both contexts')
     .option('--json', 'as JSON')
     .action((correlationId: string, { json }: { json?: true }) => withService(async ({ traces }) => {
-      const roots = await traces(correlationId);
+      const { events: roots, truncated } = await traces(correlationId);
       if (json) console.log(JSON.stringify(roots));
       else if (roots.length === 0) console.log(`Nothing is known of ${correlationId}.`);
       else for (const root of roots) printTree(root, '');
+      if (truncated) console.error(`These are the first ${longestTrace} events of ${correlationId}: there are more.`);
     }));
 }
 

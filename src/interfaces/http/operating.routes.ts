@@ -4,7 +4,7 @@ import type { OrderQueries } from '../../application/orders/order-queries.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { RelayState } from '../../application/relay.js';
-import type { TraceNode, Traces } from '../../application/traces.js';
+import { longestTrace, type TraceNode, type Traces } from '../../application/traces.js';
 import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js';
 import { callerOf, eventBody } from './call.js';
 import type { Metrics } from './metrics.js';
@@ -80,14 +80,14 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
       },
     } satisfies Route]),
     {
-      method: 'get', path: '/traces/:correlationId', scopes: ['history'], name: 'GetTrace', summary: 'Everything that one request caused, in both contexts',
+      method: 'get', path: '/traces/:correlationId', scopes: ['history'], name: 'GetTrace', summary: `Everything that one request caused, in both contexts, up to ${longestTrace} events`,
       params: Joi.object({ correlationId: Joi.string().max(128).pattern(/^[A-Za-z0-9._:-]+$/, 'letters, digits, ".", "_", ":" and "-"').required() }),
       answer: { status: 200, description: 'Events as trees by causation', schema: trace },
       async handle({ params: { correlationId = '' }, principal: { customerId } }) {
         const mine = (node: TraceNode): boolean => customerId === undefined || node.event.data.customerId === customerId;
-        const roots = (await traces(correlationId)).filter(mine);
+        const { events, truncated } = await traces(correlationId);
         const body = ({ event, caused }: TraceNode): object => ({ context: event.context, stream: event.stream, ...eventBody(event), caused: caused.filter(mine).map(body) });
-        return { status: 200, body: { correlationId, events: roots.map(body) } };
+        return { status: 200, body: { correlationId, events: events.filter(mine).map(body), ...(truncated && { truncated }) } };
       },
     },
     {

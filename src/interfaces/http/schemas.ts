@@ -73,7 +73,11 @@ export const historyPage = Joi.object({
   nextAfter: Joi.number().integer(),
 });
 
-export const trace = Joi.object({ correlationId: Joi.string().required(), events: Joi.array().items(Joi.object({ context: Joi.string().required(), stream: Joi.string().required(), ...event, caused: Joi.array() })).required() });
+export const trace = Joi.object({
+  correlationId: Joi.string().required(),
+  events: Joi.array().items(Joi.object({ context: Joi.string().required(), stream: Joi.string().required(), ...event, caused: Joi.array() })).required(),
+  truncated: Joi.boolean().description('true when there are more events than are shown: the first of them are'),
+});
 
 export const problem = Joi.object({
   type: Joi.string().required(), title: Joi.string().required(), status: Joi.number().integer().required(), detail: Joi.string(), instance: Joi.string().required(),
