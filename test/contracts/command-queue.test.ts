@@ -5,7 +5,7 @@ import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-queue.js';
 import { quiet } from '../support/events.js';
 import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
-import { freshDatabase } from '../support/postgres.js';
+import { onEachPostgres } from '../support/postgres.js';
 import { commandQueueContract } from './command-queue.contract.js';
 
 commandQueueContract('memory', async (limit) => {
@@ -13,17 +13,19 @@ commandQueueContract('memory', async (limit) => {
   return { queue, another: () => queue, close: async () => undefined };
 });
 
-commandQueueContract('postgres', async (limit) => {
-  const fresh = await freshDatabase();
-  const databases = [openDatabase(fresh.url, 'orders'), openDatabase(fresh.url, 'orders')] as const;
-  return {
-    queue: new PostgresCommandQueue(databases[0], limit),
-    another: () => new PostgresCommandQueue(databases[1], limit),
-    close: async () => {
-      await Promise.all(databases.map((database) => database.close()));
-      await fresh.drop();
-    },
-  };
+onEachPostgres('CommandQueue contract: postgres', (server) => {
+  commandQueueContract(server.name, async (limit) => {
+    const fresh = await server.freshDatabase();
+    const databases = [openDatabase(fresh.url, 'orders'), openDatabase(fresh.url, 'orders')] as const;
+    return {
+      queue: new PostgresCommandQueue(databases[0], limit),
+      another: () => new PostgresCommandQueue(databases[1], limit),
+      close: async () => {
+        await Promise.all(databases.map((database) => database.close()));
+        await fresh.drop();
+      },
+    };
+  });
 });
 
 if (kafkaSettings === undefined) notRun('CommandQueue contract: kafka');

@@ -10,20 +10,20 @@ import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-s
 import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { MemorySnapshotStore } from '../../src/infrastructure/memory/memory-snapshot-store.js';
-import { openDatabase } from '../../src/infrastructure/postgres/database.js';
+import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
 import { PostgresCheckpointStore } from '../../src/infrastructure/postgres/postgres-checkpoint-store.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
 import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/postgres-snapshot-store.js';
 import { newEvent } from '../support/events.js';
-import { freshDatabase } from '../support/postgres.js';
+import { embedded, onEachPostgres, postgresServers, type TestServer } from '../support/postgres.js';
 import { keptBy } from '../support/signals.js';
 import { eventStoreContract } from './event-store.contract.js';
 
 /** A new database, and one part of the log opened on it. */
-async function onPostgres<T>(make: (database: ReturnType<typeof openDatabase>, customers: ReturnType<typeof openDatabase>) => T): Promise<{ opened: T; close: () => Promise<void> }> {
-  const fresh = await freshDatabase();
+async function openOn<T>(server: TestServer, make: (database: Database, customers: Database) => T): Promise<{ opened: T; close: () => Promise<void> }> {
+  const fresh = await server.freshDatabase();
   const [database, customers] = [openDatabase(fresh.url, 'orders'), openDatabase(fresh.url, 'customers')];
   const close = async () => {
     await Promise.all([database.close(), customers.close()]);
@@ -36,15 +36,17 @@ eventStoreContract('memory', async (codec) => {
   const stores = new MemoryEventStore('orders', codec, new MemoryLogSignal());
   return { reopen: (other) => (other === codec ? stores : stores.withCodec(other)), close: async () => undefined };
 });
-eventStoreContract('postgres', async () => {
-  const { opened, close } = await onPostgres((database) => database);
-  return { reopen: (codec) => new PostgresEventStore(opened, 'orders', codec, new MemoryLogSignal()), close };
+onEachPostgres('The log on postgres', (server) => {
+  eventStoreContract(server.name, async () => {
+    const { opened, close } = await openOn(server, (database) => database);
+    return { reopen: (codec) => new PostgresEventStore(opened, 'orders', codec, new MemoryLogSignal()), close };
+  });
 });
 
 describe('an append that waits in PostgreSQL\'s queue', function () {
   this.timeout(20_000);
   it('is not stored when the right to it is lost while it waits', async () => {
-    const { opened: store, close } = await onPostgres((database) => new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal()));
+    const { opened: store, close } = await openOn(embedded, (database) => new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal()));
     try {
       let may = true;
       const append = (expectedVersion: number, rest = {}) => store.append({ stream: 's', expectedVersion, events: [newEvent()], ...rest }).then(({ status }) => status);
@@ -71,11 +73,14 @@ function contract<T>(port: string, adapters: Record<string, () => Promise<{ open
     });
   }
 }
+/** The same adapter on each server. */
+const onPostgres = <T>(open: (server: TestServer) => Promise<{ opened: T; close: () => Promise<void> }>) =>
+  Object.fromEntries(postgresServers.map((server) => [server.name, () => open(server)]));
 const inMemory = <T>(make: () => T) => async () => ({ opened: make(), close: async () => undefined });
 
 contract<SnapshotStore>('SnapshotStore', {
   memory: inMemory(() => new MemorySnapshotStore()),
-  postgres: () => onPostgres((database) => new PostgresSnapshotStore(database)),
+  ...onPostgres((server) => openOn(server, (database) => new PostgresSnapshotStore(database))),
 }, (get) => {
   const snapshot = { stream: 's', version: 200, revision: 1, position: 900, at: '2026-01-01T00:00:00.000Z', state: { deep: { list: [1, null, 'Ä'] } } };
   it('loads what was saved, and nothing for another stream', async () => {
@@ -92,7 +97,7 @@ contract<SnapshotStore>('SnapshotStore', {
 
 contract<CheckpointStore>('CheckpointStore', {
   memory: inMemory(() => new MemoryCheckpointStore()),
-  postgres: () => onPostgres((database) => new PostgresCheckpointStore(database)),
+  ...onPostgres((server) => openOn(server, (database) => new PostgresCheckpointStore(database))),
 }, (get) => {
   it('merges per source, and a position never goes back', async () => {
     expect(await get().load('p')).to.deep.equal({});
@@ -137,10 +142,10 @@ const soon = (condition: () => boolean) => new Promise<void>((resolve, reject) =
 
 contract<LogSignal & { close?: () => Promise<void> }>('LogSignal', {
   memory: inMemory(() => new MemoryLogSignal()),
-  async postgres() {
-    const { opened, close } = await onPostgres((orders, customers) => new PostgresLogSignal({ orders, customers }));
+  ...onPostgres(async (server) => {
+    const { opened, close } = await openOn(server, (orders, customers) => new PostgresLogSignal({ orders, customers }));
     return { opened, close: async () => { await opened.close(); await close(); } };
-  },
+  }),
 }, (get) => {
   it('wakes the readers of that context until they leave', async () => {
     const woken = { orders: 0, customers: 0 };
@@ -160,7 +165,7 @@ contract<LogSignal & { close?: () => Promise<void> }>('LogSignal', {
 
 contract<Leadership>('Leadership', {
   memory: inMemory(() => new MemoryLeadership()),
-  postgres: () => onPostgres((database) => new PostgresLeadership(database)),
+  ...onPostgres((server) => openOn(server, (database) => new PostgresLeadership(database))),
 }, (get) => {
   it('lets one work at a time, and the next one when it ends', async () => {
     const stop = new AbortController();

@@ -4,7 +4,7 @@ import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-st
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
 import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
-import { freshDatabase, type TestDatabase } from '../support/postgres.js';
+import { onEachPostgres, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
@@ -22,21 +22,23 @@ import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-ch
 import { partitions, quiet } from '../support/events.js';
 
 viewStoreContract('memory', async () => ({ stores: new MemoryViewStores(), close: async () => undefined }));
-describe('views on postgres', function () {
-  this.timeout(60_000);
-  let fresh: TestDatabase;
-  before(async () => { fresh = await freshDatabase(); });
-  after(() => fresh.drop());
-  viewStoreContract('postgres', async () => {
-    const database = openDatabase(fresh.url, 'views');
-    const close = async () => {
-      // A new database for each of these tests would take longer than the tests.
-      const client = await database.connect('owner');
-      await client.query("do $$ declare t text; begin for t in select tablename from pg_tables where schemaname = 'views' and tablename <> 'migrations' loop execute format('drop table %I', t); end loop; end $$");
-      await client.end();
-      await database.close();
-    };
-    return { stores: new PostgresViewStores(() => database), close };
+onEachPostgres('views on postgres', (server) => {
+  describe(`views on ${server.name}`, function () {
+    this.timeout(60_000);
+    let fresh: TestDatabase;
+    before(async () => { fresh = await server.freshDatabase(); });
+    after(() => fresh.drop());
+    viewStoreContract(server.name, async () => {
+      const database = openDatabase(fresh.url, 'views');
+      const close = async () => {
+        // A new database for each of these tests would take longer than the tests.
+        const client = await database.connect('owner');
+        await client.query("do $$ declare t text; begin for t in select tablename from pg_tables where schemaname = 'views' and tablename <> 'migrations' loop execute format('drop table %I', t); end loop; end $$");
+        await client.end();
+        await database.close();
+      };
+      return { stores: new PostgresViewStores(() => database), close };
+    });
   });
 });
 
@@ -59,15 +61,17 @@ eventFeedContract('log in memory', async () => {
   const stores = { customers: new MemoryEventStore('customers', codec, signal), orders: new MemoryEventStore('orders', codec, signal) };
   return { feed: new LogFeed(stores, signal, partitions), stores, close: async () => undefined };
 });
-eventFeedContract('log on postgres', async () => {
-  const fresh = await freshDatabase();
-  const databases = { customers: openDatabase(fresh.url, 'customers'), orders: openDatabase(fresh.url, 'orders') };
-  const signal = new PostgresLogSignal(databases);
-  const stores = { customers: new PostgresEventStore(databases.customers, 'customers', codec, signal), orders: new PostgresEventStore(databases.orders, 'orders', codec, signal) };
-  return {
-    feed: new LogFeed(stores, signal, partitions), stores,
-    close: async () => { await signal.close(); await databases.customers.close(); await databases.orders.close(); await fresh.drop(); },
-  };
+onEachPostgres('EventFeed contract: log on postgres', (server) => {
+  eventFeedContract(`log on ${server.name}`, async () => {
+    const fresh = await server.freshDatabase();
+    const databases = { customers: openDatabase(fresh.url, 'customers'), orders: openDatabase(fresh.url, 'orders') };
+    const signal = new PostgresLogSignal(databases);
+    const stores = { customers: new PostgresEventStore(databases.customers, 'customers', codec, signal), orders: new PostgresEventStore(databases.orders, 'orders', codec, signal) };
+    return {
+      feed: new LogFeed(stores, signal, partitions), stores,
+      close: async () => { await signal.close(); await databases.customers.close(); await databases.orders.close(); await fresh.drop(); },
+    };
+  });
 });
 
 if (kafkaSettings === undefined) notRun('EventFeed contract: kafka');

@@ -22,12 +22,7 @@ export const realServers = settings && running.kafka && running.elasticsearch ? 
 /** Names that belong to this test run alone. */
 export const runPrefix = `orderfold-test-${process.pid}`;
 
-/** A suite of an adapter whose server does not run is reported as pending, and that is a failure in CI. */
-export function notRun(suite: string): void {
-  describe(suite, () => {
-    it('was not run: npm run infra:up starts its server');
-  });
-}
+export { notRun } from './not-run.js';
 
 export async function forgetTopics(kafka: Kafka, prefix: string): Promise<void> {
   const admin = kafka.admin();

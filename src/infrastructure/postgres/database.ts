@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { Context } from '../../domain/events.js';
 import { isLost } from './outage.js';
+import { setUpSession } from './session.js';
 
 export type Schema = Context | 'views';
 
@@ -34,8 +35,14 @@ const endMs = 1_000;
 
 export function openDatabase(url: string, schema: Schema): Database {
   let interruptions = 0;
-  const pool = (max: number, session?: string, query_timeout = answerMs) => {
-    const pool = new pg.Pool({ ...runtimeOptions(url, schema, session), max, idleTimeoutMillis: 60_000, query_timeout });
+  const runtime = { search_path: schema, role: `orderfold_${schema}` };
+  const pool = (max: number, session: Readonly<Record<string, string>> = runtime, query_timeout = answerMs) => {
+    // Waited for, though the type of `onConnect` does not say so.
+    const setUp: (client: pg.ClientBase) => unknown = (client) => {
+      client.on('error', () => undefined);
+      return setUpSession(client, session);
+    };
+    const pool = new pg.Pool({ ...connectionOptions(url), max, idleTimeoutMillis: 60_000, query_timeout, onConnect: setUp });
     pool.on('error', () => undefined);
     pool.on('connect', (client) => { client.on('error', () => { interruptions++; }); });
     pool.on('release', (error) => { if (isLost(error)) interruptions++; });
@@ -43,7 +50,7 @@ export function openDatabase(url: string, schema: Schema): Database {
   };
   const writes = pool(2);
   const reads = pool(6);
-  const derived = pool(2, '-c synchronous_commit=off', derivedMs);
+  const derived = pool(2, { ...runtime, synchronous_commit: 'off' }, derivedMs);
   return {
     url,
     schema,
@@ -52,10 +59,11 @@ export function openDatabase(url: string, schema: Schema): Database {
     derived,
     get interruptions() { return interruptions; },
     async connect(as) {
-      const client = new pg.Client(as === 'owner' ? ownerOptions(url, schema) : { ...runtimeOptions(url, schema), query_timeout: answerMs });
+      const client = new pg.Client({ ...connectionOptions(url), ...(as === 'runtime' && { query_timeout: answerMs }) });
       // Without a listener, a connection that is lost while idle ends the process.
       client.on('error', () => undefined);
       await client.connect();
+      await setUpSession(client, as === 'owner' ? { search_path: schema } : runtime);
       return client;
     },
     async close() {
@@ -72,29 +80,8 @@ export async function endClient(client: pg.Client): Promise<void> {
   clearTimeout(late);
 }
 
-function runtimeOptions(url: string, schema: Schema, session = ''): pg.ClientConfig {
-  return options(url, `-c role=orderfold_${schema} -c search_path=${schema} ${session}`);
-}
-
-function ownerOptions(url: string, schema: Schema): pg.ClientConfig {
-  return options(url, `-c search_path=${schema}`);
-}
-
-function options(url: string, session: string): pg.ClientConfig {
-  const target = new URL(url);
-  const given = target.searchParams.get('options');
-  target.searchParams.delete('options');
-  return {
-    connectionString: target.toString(),
-    options: [given, session, '-c timezone=UTC -c datestyle=ISO'].filter((part) => part !== null).join(' '),
-    application_name: applicationName,
-    connectionTimeoutMillis: 3_000,
-    statement_timeout: 30_000,
-    idle_in_transaction_session_timeout: 30_000,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    types,
-  };
+export function connectionOptions(url: string): pg.ClientConfig {
+  return { connectionString: url, application_name: applicationName, connectionTimeoutMillis: 3_000, keepAlive: true, keepAliveInitialDelayMillis: 10_000, types };
 }
 
 const parsers: Partial<Record<number, (text: string) => unknown>> = {

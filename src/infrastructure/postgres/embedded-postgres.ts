@@ -172,7 +172,7 @@ async function start({ pg_ctl: control }: Binaries, cluster: string, account: Ac
   const port = await freePort();
   const settings = {
     listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 100, shared_buffers: '128MB',
-    max_wal_size: '1GB', wal_compression: 'on', log_min_messages: 'fatal', jit: 'off',
+    max_wal_size: '1GB', wal_compression: 'on', log_min_messages: 'fatal',
   };
   const flags = Object.entries(settings).map(([name, value]) => `-c ${name}='${value}'`).join(' ');
   // pg_ctl puts the server into a session of its own: Ctrl-C in a terminal must not reach it before we have drained.

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { OperatorError } from '../operator-error.js';
 import { packageRoot } from '../package-root.js';
-import { applicationName, type Schema } from './database.js';
+import { connectionOptions, type Schema } from './database.js';
 import { isOutage } from './outage.js';
+import { setUpSession } from './session.js';
 
 const migrations = join(packageRoot, 'src/infrastructure/postgres/migrations');
 const lock = 0x6f726466; // "ordf"
@@ -14,10 +15,12 @@ const lock = 0x6f726466; // "ordf"
  * @throws OperatorError when the database cannot be reached or does not allow it
  */
 export async function migrate(url: string, schemas: readonly Schema[]): Promise<void> {
-  const client = new pg.Client({ connectionString: url, application_name: applicationName, connectionTimeoutMillis: 5_000 });
+  const client = new pg.Client({ ...connectionOptions(url), connectionTimeoutMillis: 5_000 });
   client.on('error', () => undefined);
   try {
     await client.connect();
+    // An index on a large table takes as long as it takes.
+    await setUpSession(client, { statement_timeout: '0' });
     // node-pg-migrate's own lock gives up at once; waiting is what a second process wants.
     await client.query('select pg_advisory_lock($1)', [lock]);
     for (const schema of schemas) {
