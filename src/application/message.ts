@@ -2,6 +2,7 @@ import type { Context } from '../domain/events.js';
 import type { EventCodec } from './event-codec.js';
 import { sourceOf } from './partition.js';
 import type { FeedEvent, Source } from './ports/event-feed.js';
+import type { TopicEnd } from './ports/published-topic.js';
 import type { RecordedEvent } from './ports/event-store.js';
 
 /** One event on its way to a topic. */
@@ -85,6 +86,16 @@ export function decodeMessage(value: string, codec: EventCodec): ChainedEvent {
       metadata: { id, correlationId: correlationid, causationId: causationid ?? null, principal, commandId: commandid, ...(traceparent !== undefined && { traceparent }) },
     },
   };
+}
+
+/** Where a message belongs, without its event; `undefined` when it is not a message of ours. */
+export function endOf(value: string): TopicEnd | undefined {
+  try {
+    const { position, id, epoch } = JSON.parse(value) as Partial<Envelope>;
+    return typeof position === 'number' && Number.isSafeInteger(position) && typeof id === 'string' && typeof epoch === 'string' ? { position, id, epoch } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a message is to a reader that has everything of its partition up to `have`. */

@@ -1,4 +1,5 @@
 import type { Context } from '../domain/events.js';
+import type { BehindLog } from './behind-log.js';
 import { causesOf } from './causes.js';
 import { keepNewest } from './keep-newest.js';
 import { furthest } from './partition.js';
@@ -16,6 +17,8 @@ interface Dependencies<D> {
   feed: EventFeed;
   /** The logs at hand, to notice one that was replaced. */
   stores: Partial<EventStores>;
+  /** Where the feed does not come straight from the log: since when the log has had what it does not bring. */
+  behindLog?: BehindLog;
   clock: Clock;
   logger: Logger;
   tracer?: Tracer;
@@ -24,7 +27,7 @@ interface Dependencies<D> {
 const rememberedDocuments = 5_000;
 
 /** Keeps one view up to date until `stop`. It fails as soon as anything does: nothing is skipped, and the other views go on. */
-export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, clock, logger, tracer = untraced }: Dependencies<D>, stop: AbortSignal): Promise<void> {
+export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, behindLog, clock, logger, tracer = untraced }: Dependencies<D>, stop: AbortSignal): Promise<void> {
   // The progress before the heads: a log only grows, so what was applied cannot be ahead of it unless it is another one.
   const before = await store.progress();
   const heads = await Promise.all(view.contexts.flatMap((context) => stores[context]?.head().then((head) => [context, head] as const) ?? []));
@@ -40,7 +43,8 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
       await store.reset();
       throw new Error(`${view.name} was folded from another log of ${context}: it is folded anew`);
     }
-    const progress: ViewProgress = { applied: batch.progress, behindSince: batch.behindSince, checkedAt: clock.now().toISOString(), epochs: { ...epochs } };
+    const behindSince = batch.behindSince ?? await behindLog?.(batch.progress) ?? null;
+    const progress: ViewProgress = { applied: batch.progress, behindSince, checkedAt: clock.now().toISOString(), epochs: { ...epochs } };
     let open = byDocument(view, batch.events);
     let refused = false;
     do {
@@ -92,7 +96,7 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     counted = furthest(counted, applied);
     return applied;
   };
-  await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, reached, onBatch: traced }, stop);
+  await feed.run({ group: `${view.name}-r${view.revision}`, contexts: view.contexts, epochs: () => epochs, reached, onBatch: traced }, stop);
 }
 
 function isFromAnotherLog({ applied, epochs }: ViewProgress, context: Context, { position, epoch }: LogHead): boolean {

@@ -1,16 +1,29 @@
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { chained, decodeMessage, type Message } from '../../src/application/message.js';
+import { chained, decodeMessage, endOf, type Message } from '../../src/application/message.js';
+import type { Source } from '../../src/application/ports/event-feed.js';
 import type { EventPublisher } from '../../src/application/ports/event-publisher.js';
+import type { PublishedTopic, TopicEnd } from '../../src/application/ports/published-topic.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import type { Context } from '../../src/domain/events.js';
 
 const codec = eventCodec(upcasters);
 
-export class TopicInMemory implements EventPublisher {
+export class TopicInMemory implements EventPublisher, PublishedTopic {
   readonly messages: Message[] = [];
+  private seen = 0;
+
+  ends(context: Context): Promise<ReadonlyMap<Source, TopicEnd>> {
+    this.seen = this.messages.length;
+    return Promise.resolve(new Map(this.messages.map(({ partition, value }) => [`${context}/${partition}`, endOf(value)!])));
+  }
+
+  unchanged(): Promise<boolean> {
+    return Promise.resolve(this.messages.length === this.seen);
+  }
 
   async publish(_context: Context, messages: readonly Message[]): Promise<void> {
     this.messages.push(...messages.map((message) => ({ ...message })));
+    this.seen += messages.length;
   }
 }
 

@@ -30,6 +30,8 @@ export interface Subscription {
   /** Durable name of the subscriber: one view, or one policy. */
   group: string;
   contexts: readonly Context[];
+  /** Of the logs that the subscriber has events of, by context, as far as it knows: what is older is not delivered. */
+  epochs?(): Readonly<Record<string, string>>;
   /** Asked when the feed begins, and whenever it takes over sources: events at or below this are not needed again; they may come all the same. */
   reached(): Promise<Progress>;
   /** One batch at a time; the next one comes after the promise. When it rejects, the feed stops with that error. */

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { setMaxListeners } from 'node:events';
 import type { Express } from 'express';
 import { Container } from 'inversify';
+import { createBehindLog } from '../../application/behind-log.js';
 import { runCommandWorker } from '../../application/command-worker.js';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import { createCustomerQueries } from '../../application/customers/customer-queries.js';
@@ -19,17 +20,17 @@ import type { EventStore, EventStores } from '../../application/ports/event-stor
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { untraced, type Tracer } from '../../application/ports/tracer.js';
-import type { ViewStore } from '../../application/ports/view-store.js';
+import type { ViewProgress, ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
-import { runRelay, type RelayState } from '../../application/relay.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import type { Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
+import { lagMs } from '../../interfaces/http/replies.js';
 import type { Component, ViewState } from '../../interfaces/http/status.js';
 import type { Config, Role } from '../config.js';
 import { cursorSecretOf } from '../cursor-secret.js';
@@ -41,7 +42,8 @@ import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
 import { within } from '../within.js';
-import { codec, modulesOf } from './modules.js';
+import { modulesOf } from './modules.js';
+import { createRelays } from './relays.js';
 import { Token } from './tokens.js';
 import type { OpenViews } from './views.js';
 
@@ -79,8 +81,8 @@ const everybody: Leadership = { lead: (_name, stop, work) => work(stop) };
 const systemClock: Clock = { now: () => new Date() };
 const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
-/** A relay that failed is tried again sooner than this, or another process has it. */
-const relayPauseMs = 10_000;
+/** A view that is further behind than this is reported as a part that is down. */
+const oldAfterMs = 30_000;
 
 /** Binds the ports to the adapters of the configured profile. @throws OperatorError when something that it needs is not to be had */
 export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel), tracer = untraced }: { clock?: Clock; logger?: Logger; tracer?: Tracer } = {}): Promise<Service> {
@@ -114,7 +116,8 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const traces = createTraces(stores);
   const statuses: WorkerStatus[] = [];
   const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
-  const relayStates = new Map<Context, { state: RelayState; failedAt?: number }>();
+
+  const behindLog = () => (config.adapters.feed === 'kafka' ? createBehindLog({ stores, checkpoints, clock }) : () => Promise.resolve(null));
 
   const declared = (Object.entries(declarations) as [ViewName, View<object>][]).flatMap(([name, view]) => {
     const store = views[name] as ViewStore<object> | undefined;
@@ -123,7 +126,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const workers: Worker[] = [
     ...declared.map(({ view, store }): Worker => ({
       name: `projector ${view.name}`, role: 'projector', context: view.servedBy, shared: feed.shared,
-      work: (stop) => runProjector(view, { store, feed, stores, clock, logger, tracer }, stop),
+      work: (stop) => runProjector(view, { store, feed, stores, behindLog: behindLog(), clock, logger, tracer }, stop),
     })),
     ...(checkpoints.customers === undefined || customerCommands === undefined ? [] : [policyWorker(holdOrReleaseCredit, checkpoints.customers, customerCommands)]),
     ...(checkpoints.orders === undefined || orderCommands === undefined ? [] : [policyWorker(decideOrder, checkpoints.orders, orderCommands)]),
@@ -136,23 +139,12 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     const parts = { queue: commandQueues.orders, store: stores.orders, clock, logger };
     workers.push(commandWorker('orders', (stop) => runCommandWorker({ ...parts, handle: (command, request, seen) => orderCommands(command as OrderCommandRequest, request, seen) }, stop)));
   }
-  if (config.adapters.feed === 'kafka') {
-    const publisher = await container.getAsync(Token.publisher);
-    const signal = await container.getAsync(Token.signal);
-    for (const context of config.contexts) {
-      const store = stores[context];
-      const own = checkpoints[context];
-      if (store === undefined || own === undefined) continue;
-      workers.push({
-        name: `relay ${context}`, role: 'relay', context, shared: false,
-        work: (stop) => runRelay(context, { store, checkpoints: own, signal, publisher, codec, partitions: config.partitions, tracer }, stop, (state) => { relayStates.set(context, { state }); })
-          .then(() => { relayStates.delete(context); }, (error: unknown) => {
-            const last = relayStates.get(context);
-            if (last !== undefined) last.failedAt = performance.now();
-            throw error;
-          }),
-      });
-    }
+  const relays = config.adapters.feed !== 'kafka' ? undefined : createRelays({
+    stores, checkpoints, signal: await container.getAsync(Token.signal), publisher: await container.getAsync(Token.publisher), partitions: config.partitions, logger, tracer,
+  });
+  for (const context of config.contexts) {
+    const work = relays?.work(context);
+    if (work !== undefined) workers.push({ name: `relay ${context}`, role: 'relay', context, shared: false, work });
   }
 
   function policyWorker<From extends Context, Command>(policy: Policy<From, Command>, own: CheckpointStore, handle: (command: Command, request: Request) => Promise<CommandOutcome>): Worker {
@@ -175,7 +167,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     const asked = await Promise.all([
       ...(Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => ask(`log of ${context}`, true, () => store.check())),
       // Commands do without the views: one that is away must not take the whole process out of service.
-      ...declared.map(({ view, store }) => ask(`view ${view.name}`, false, () => store.progress())),
+      ...declared.map(({ view, store }) => ask(`view ${view.name}`, false, async () => { refuseOld(await store.progress(), clock.now()); })),
     ]);
     return [...asked, ...statuses.map(({ name, state, error }): Component =>
       ({ name, vital: false, status: state === 'running' ? 'up' : state === 'standby' ? 'standby' : 'down', ...(error !== undefined && { error }) }))];
@@ -190,7 +182,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     traces,
     components,
     viewStates,
-    relays: () => [...relayStates.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < relayPauseMs).map(({ state }) => state),
+    relays: () => relays?.states() ?? [],
     topics: { nameOf: (context) => eventsTopic(topicPrefix ?? '{prefix}', context), published: topicPrefix !== undefined, partitions: config.partitions },
     authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks, logger) }),
     cursorSecret: await cursorSecretOf(config),
@@ -241,6 +233,12 @@ async function ask(name: string, vital: boolean, question: () => Promise<unknown
   } catch (error) {
     return { name, vital, status: 'down', error: (error as Error).message };
   }
+}
+
+/** @throws Error that says how old its answers are */
+function refuseOld(progress: ViewProgress | undefined, now: Date): void {
+  const lag = progress === undefined ? 0 : lagMs(progress, now);
+  if (lag > oldAfterMs) throw new Error(`it is ${Math.round(lag / 1_000)} s behind`);
 }
 
 /** Whoever looks at the whole service does not wait long for one silent part of it. */

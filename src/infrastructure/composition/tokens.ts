@@ -7,6 +7,7 @@ import type { Clock } from '../../application/ports/clock.js';
 import type { CommandQueues } from '../../application/ports/command-queue.js';
 import type { EventFeed } from '../../application/ports/event-feed.js';
 import type { EventPublisher } from '../../application/ports/event-publisher.js';
+import type { PublishedTopic } from '../../application/ports/published-topic.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { Ids } from '../../application/ports/ids.js';
 import type { Leadership } from '../../application/ports/leadership.js';
@@ -47,7 +48,7 @@ export const Token = {
   elasticsearch: token<Client>('Elasticsearch'),
   /** Only where Kafka is the feed. */
   kafka: token<Kafka>('Kafka'),
-  publisher: token<EventPublisher>('EventPublisher'),
+  publisher: token<EventPublisher & PublishedTopic>('EventPublisher'),
   views: token<Partial<OpenViews>>('Views'),
   execute: token<Execute>('Execute'),
 };

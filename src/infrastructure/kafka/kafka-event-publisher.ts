@@ -1,10 +1,13 @@
-import type { Kafka, Producer } from 'kafkajs';
-import type { Message } from '../../application/message.js';
+import type { Kafka, Producer, RecordMetadata } from 'kafkajs';
+import { endOf, type Message } from '../../application/message.js';
+import type { Source } from '../../application/ports/event-feed.js';
 import type { EventPublisher } from '../../application/ports/event-publisher.js';
+import type { PublishedTopic, TopicEnd } from '../../application/ports/published-topic.js';
 import type { Context } from '../../domain/events.js';
 import { within } from '../within.js';
 import { loadKafkajs } from './kafka-client.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
+import { TopicExtents, type Sent } from './topic-extents.js';
 
 const chunk = 1_000;
 /** All of a chunk may be one customer's, and a broker refuses more than 1 MB for a partition at a time. */
@@ -15,8 +18,9 @@ const deadlineMs = 30_000;
  * One `send` in flight, and after any error another producer. The idempotent producer of kafkajs is not used: it can acknowledge what is not in the
  * topic (docs/decisions/0006). A send that is repeated makes duplicates, which the chain lets every reader drop.
  */
-export class KafkaEventPublisher implements EventPublisher {
+export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
   private readonly producers = new Map<Context, Promise<Producer>>();
+  private readonly extents = new Map<Context, TopicExtents>();
 
   constructor(private readonly kafka: Kafka, private readonly options: { topicPrefix: string; partitions: number }) {}
 
@@ -27,10 +31,11 @@ export class KafkaEventPublisher implements EventPublisher {
     try {
       const producer = await opening;
       for (const some of inChunks(messages)) {
-        await within(deadlineMs, () => new Error(`Kafka has not taken the events within ${deadlineMs} ms`), producer.send({
+        const stored = await within(deadlineMs, () => new Error(`Kafka has not taken the events within ${deadlineMs} ms`), producer.send({
           topic, acks: -1,
           messages: some.map(({ timestamp, ...message }) => ({ ...message, timestamp: String(timestamp) })),
         }));
+        this.extentsOf(context).sent(sentBy(some, stored));
       }
     } catch (error) {
       this.producers.delete(context);
@@ -40,9 +45,24 @@ export class KafkaEventPublisher implements EventPublisher {
     }
   }
 
+  async ends(context: Context): Promise<ReadonlyMap<Source, TopicEnd>> {
+    await ensureTopic(this.kafka, eventsTopic(this.options.topicPrefix, context), this.options.partitions);
+    return this.extentsOf(context).ends();
+  }
+
+  unchanged(context: Context): Promise<boolean> {
+    return this.extentsOf(context).unchanged();
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.producers.values()].map(async (opening) => { await (await opening).disconnect(); }));
     this.producers.clear();
+  }
+
+  private extentsOf(context: Context): TopicExtents {
+    const extents = this.extents.get(context) ?? new TopicExtents(this.kafka, eventsTopic(this.options.topicPrefix, context), context);
+    this.extents.set(context, extents);
+    return extents;
   }
 
   private async open(topic: string): Promise<Producer> {
@@ -52,6 +72,15 @@ export class KafkaEventPublisher implements EventPublisher {
     await producer.connect();
     return producer;
   }
+}
+
+/** What went into each partition, and where the broker says that it lies. */
+function sentBy(messages: readonly Message[], stored: readonly RecordMetadata[]): Sent[] {
+  return stored.flatMap(({ partition, baseOffset }) => {
+    const own = messages.filter((one) => one.partition === partition);
+    const last = endOf(own.at(-1)?.value ?? '');
+    return last === undefined ? [] : [{ partition, count: own.length, last, ...(baseOffset !== undefined && { baseOffset }) }];
+  });
 }
 
 function* inChunks(messages: readonly Message[]): Generator<Message[]> {

@@ -22,10 +22,9 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   private readonly streams = new Map<string, Kept[]>();
   private readonly results = new Map<string, StoredResult>();
   private readonly holders = new Map<string, string>();
-  private readonly epoch = randomUUID();
   readonly interruptions = 0;
 
-  constructor(private readonly context: C, private readonly codec: EventCodec, private readonly signal: LogSignal) {}
+  constructor(private readonly context: C, private readonly codec: EventCodec, private readonly signal: LogSignal, private readonly epoch: string = randomUUID()) {}
 
   /** The same log, read and written through another codec: as by a later version of the software. */
   withCodec(codec: EventCodec): MemoryEventStore<C> {

@@ -34,7 +34,7 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
     name, revision, positions: progress?.applied ?? {}, lagMs: progress === undefined ? null : lagMs(progress, clock.now()), checkedAt: progress?.checkedAt ?? null,
     ...(error !== undefined && { error }),
   });
-  const relayLagMs = ({ behindSince }: RelayState) => (behindSince === null ? 0 : Math.max(0, clock.now().getTime() - Date.parse(behindSince)));
+  const relayLagMs = ({ behindSince, error }: RelayState) => (behindSince === null ? error === undefined ? 0 : null : Math.max(0, clock.now().getTime() - Date.parse(behindSince)));
   const waiting = async (caller: Caller) => orderQueries?.waitingSince(new Date(clock.now().getTime() - sagaTimeoutSeconds * 1_000), caller);
 
   return [
@@ -61,7 +61,7 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
       async handle() {
         const depths = Object.entries(queues).map(async ([context, queue]) => [context, await queue?.depth() ?? 0] as const);
         const [views, orders, queued] = await Promise.all([viewStates(), waiting({}).catch(() => undefined), Promise.all(depths).catch(() => [])]);
-        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().map((relay) => ({ ...relay, lagMs: relayLagMs(relay) })), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
+        return { status: 200, headers: { 'content-type': metrics.contentType }, body: await metrics.render({ views: views.map((view) => ({ ...view, lagMs: view.progress && lagMs(view.progress, clock.now()) })), relays: relays().flatMap((relay) => { const lag = relayLagMs(relay); return lag === null ? [] : [{ ...relay, lagMs: lag }]; }), waitingOrders: orders?.count, queuedCommands: new Map(queued) }) };
       },
     },
     {
@@ -70,7 +70,7 @@ export function operatingRoutes({ components, viewStates, relays, orderQueries, 
     },
     {
       method: 'get', path: '/ops/relay', scopes: ['ops'], name: 'GetRelay', summary: 'How far the logs are published, by the relays of this process', answer: { status: 200, description: 'The relays that lead', schema: json },
-      handle: () => ({ status: 200, body: { items: relays().map((relay) => ({ context: relay.context, position: relay.position, positions: relay.published, lagMs: relayLagMs(relay) })) } }),
+      handle: () => ({ status: 200, body: { items: relays().map((relay) => ({ context: relay.context, position: relay.position, positions: relay.published, lagMs: relayLagMs(relay), ...(relay.error !== undefined && { error: relay.error }) })) } }),
     },
     ...(orderQueries === undefined ? [] : [{
       method: 'get', path: '/ops/sagas', scopes: ['ops'], name: 'GetSagas', summary: 'Orders that wait too long for their credit decision', answer: { status: 200, description: 'Their count, and the oldest hundred', schema: json },
