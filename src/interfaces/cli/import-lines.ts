@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream, type WriteStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import Joi from 'joi';
 import type { ConsistencyToken } from '../../application/consistency.js';
@@ -14,6 +13,7 @@ import { canonical } from '../canonical.js';
 import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../command-schemas.js';
 import { instant } from '../instants.js';
 import { parseStrictJson } from '../http/strict-json.js';
+import { RejectedLines } from './rejected-lines.js';
 
 /** So far: lines and bytes read, seconds since the beginning. */
 export interface ImportProgress {
@@ -62,12 +62,12 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
   const unsettled = new Set<string>();
   const settled = shared(() => service.settled(policyTimeoutMs));
   const open = new Set<Promise<void>>();
-  const rejected = new RejectedLines(rejectedFile);
+  let failure: Error | undefined;
+  const rejected = new RejectedLines(rejectedFile, (error) => { failure ??= error; });
   const workers = new AbortController();
   // Beside a service that runs them already, these stand by.
   const running = service.run(['relay', 'projector', 'policies'], workers.signal);
   let bytes = 0;
-  let failure: Error | undefined;
 
   try {
     // Latin-1 keeps the bytes: whether they are UTF-8 is for the strict reader to say.
@@ -100,6 +100,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
       onProgress({ lines: summary.lines, bytes, seconds: (performance.now() - began) / 1_000 });
     }
     await Promise.all(open);
+    await rejected.close();
     if (failure !== undefined) throw failure;
     if (!stop.aborted) await service.settled(policyTimeoutMs);
     return { ...summary, seconds: (performance.now() - began) / 1_000 };
@@ -207,23 +208,4 @@ function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string
   const leave = () => { for (const key of keys) if (chains.get(key) === mine) chains.delete(key); };
   mine.then(leave, leave);
   return mine;
-}
-
-/** Made when the first line is refused. */
-class RejectedLines {
-  private stream: WriteStream | undefined;
-
-  constructor(private readonly file: string) {}
-
-  add(line: number, { code, details }: Rejection, input: string): void {
-    this.stream ??= createWriteStream(this.file);
-    this.stream.write(`${JSON.stringify({ line, reason: { code, ...details }, input: Buffer.from(input, 'latin1').toString() })}\n`);
-  }
-
-  async close(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      if (this.stream === undefined) resolve();
-      else this.stream.once('error', reject).end(() => { resolve(); });
-    });
-  }
 }

@@ -16,7 +16,7 @@ export function registerImport(program: Command): void {
     .action(async (file: string, options: { inFlight: number; policyTimeout: number; json?: true }) => {
       const input = await open(file).catch((error: unknown) => { throw new OperatorError(`${file} cannot be read (${(error as Error).message}).`); });
       const rejectedFile = `${file}.rejected.ndjson`;
-      await rm(rejectedFile, { force: true });
+      await rm(rejectedFile, { force: true }).catch((error: unknown) => { throw new OperatorError(`${rejectedFile} of an earlier import cannot be removed (${(error as Error).message}).`); });
       const { size } = await input.stat();
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
