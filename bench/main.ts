@@ -4,14 +4,16 @@ import { stopPostgres } from '../test/support/postgres.js';
 import { benchAppend, benchStreamRead } from './append.js';
 import { benchConnections } from './connections.js';
 import { spread, type Comparison, type Measurement } from './figures.js';
+import { benchGrowth } from './growth.js';
 import { benchHttp } from './http.js';
 import { benchBacklog, benchSteadyLoad } from './production.js';
 import { benchFold, benchList, benchMemory } from './views.js';
 
 // `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '5' } } });
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '5' }, scale: { type: 'string', default: '1' } } });
 const rounds = Number(values.rounds);
+const scale = Number(values.scale);
 
 const benches: Record<string, () => Promise<Comparison | Measurement | Measurement[]>> = {
   append: () => benchAppend(rounds, 'identity'),
@@ -23,6 +25,7 @@ const benches: Record<string, () => Promise<Comparison | Measurement | Measureme
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),
+  growth: () => benchGrowth(scale),
   // These need `npm run infra:up`.
   'production-backlog': () => benchBacklog(),
   'production-load': () => benchSteadyLoad(),
