@@ -7,6 +7,7 @@ import { spread, type Comparison, type Measurement } from './figures.js';
 import { benchGrowth } from './growth.js';
 import { benchHttp } from './http.js';
 import { benchBacklog, benchSteadyLoad } from './production.js';
+import { benchPagesInElasticsearch, benchPagesInPostgres } from './pages.js';
 import { benchFold, benchList, benchMemory } from './views.js';
 
 // `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
@@ -26,9 +27,11 @@ const benches: Record<string, () => Promise<Comparison | Measurement | Measureme
   list: () => benchList(rounds),
   memory: () => benchMemory(),
   growth: () => benchGrowth(scale),
+  pages: () => benchPagesInPostgres(scale),
   // These need `npm run infra:up`.
   'production-backlog': () => benchBacklog(),
   'production-load': () => benchSteadyLoad(),
+  'production-pages': () => benchPagesInElasticsearch(scale),
 };
 
 const ofProduction = Object.keys(benches).filter((name) => name.startsWith('production'));

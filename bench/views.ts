@@ -56,8 +56,8 @@ export async function benchList(rounds: number, events = 60_000): Promise<Compar
     await until(feed, events, (endsAt) => runProjector(orders, { store, feed: endsAt.feed, stores, clock, logger }, endsAt.stop));
     await views.writes.query('analyze');
     const bare = {
-      name: 'bare', text: `select id, document, count(*) over () as total from orders_r1
-        where not deleted and "f_customerId" = $1 and f_status = $2 order by "f_placedAt" desc, id desc limit 20`,
+      name: 'bare', text: `select id, document, count(*) over () as total from orders_r1_keys k join orders_r1 d using (id)
+        where not k.deleted and "f_customerId" = $1 and f_status = $2 order by "f_placedAt" desc, id desc limit 20`,
     };
     const customer = (n: number) => `c-${n % 997}`;
     const figures = await inTurn(rounds, 2_000, {

@@ -39,7 +39,7 @@ export const orders = view<OrderDocument>()({
     orderId: { kind: 'keyword' },
     customerId: { kind: 'keyword', lookup: true },
     customerName: { kind: 'text' },
-    status: { kind: 'keyword' },
+    status: { kind: 'keyword', lookup: true },
     paid: { kind: 'boolean' },
     currency: { kind: 'keyword' },
     totalMinor: { kind: 'long' },

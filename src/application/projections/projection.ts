@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../ports/event-store.js';
 
 /** How a field can be asked for. A field that no query needs is not declared: it is stored and returned all the same. */
 export type Field =
-  /** Exact values: equality, facets, sorting. `lookup`: few documents have the same value, so it is worth an index. */
+  /** Exact values: equality, facets, sorting. `lookup`: lists of one value are asked for often, or of a rare one, so it is worth an index in the first sort order. */
   | { kind: 'keyword'; lookup?: true }
   /** Words that `q` searches; never compared. */
   | { kind: 'text' }

@@ -9,19 +9,30 @@ export interface Column {
   type: 'text' | 'bigint' | 'boolean' | 'text[]';
 }
 
-/** How a view lies in PostgreSQL: one table a revision, a typed column for each field that can be asked for. */
+/**
+ * How a view lies in PostgreSQL: docs/decisions/0018. The documents, with what is searched in them by GIN indexes, in one table a revision; what lists are
+ * filtered, sorted and counted by in another one, of narrow rows. A view that has nothing of that kind has the first table alone: then both are the same.
+ */
 export interface Table {
   name: string;
-  columns: readonly Column[];
+  keysName: string;
+  /** Of the documents: values of nested fields, which are searched as sets. */
+  sets: readonly Column[];
+  keys: readonly Column[];
 }
 
 /** Between the values of a nested field on their way into an array. */
 export const separator = '\u001f';
 
 export function tableOf(view: ViewDeclaration): Table {
+  const columns = Object.entries(view.fields).flatMap(([path, field]) => (path === view.key ? [] : columnsOf(path, field)));
+  const keys = columns.filter(({ type }) => type !== 'text[]');
+  const name = `${view.name.replaceAll('-', '_')}_r${view.revision}`;
   return {
-    name: pg.escapeIdentifier(`${view.name.replaceAll('-', '_')}_r${view.revision}`),
-    columns: Object.entries(view.fields).flatMap(([path, field]) => columnsOf(path, field)),
+    name: pg.escapeIdentifier(name),
+    keysName: pg.escapeIdentifier(keys.length > 0 ? `${name}_keys` : name),
+    sets: columns.filter(({ type }) => type === 'text[]'),
+    keys,
   };
 }
 
@@ -47,39 +58,76 @@ export function element(value: unknown): string {
   return String(value).replace(/[\u001e\u001f]/g, (mark) => (mark === separator ? '\u001e1' : '\u001e0'));
 }
 
-/** Makes the table and its indexes where they are missing; safe when several processes do it at once. */
-export async function createTable(view: ViewDeclaration, { name, columns }: Table, database: Database): Promise<void> {
-  const runtime = pg.escapeIdentifier(`orderfold_${database.schema}`);
-  const type = (column: Column) => (column.type === 'text' ? 'text collate "C"' : column.type === 'text[]' ? 'text[] collate "C"' : column.type);
-  const index = (suffix: string, on: string) => `create index if not exists ${pg.escapeIdentifier(`${name.slice(1, -1)}_${suffix}`)} on ${name} ${on}`;
-  const sortable = view.sortable.map((path) => columnAt(view, columns, path));
-  const lookups = columns.filter(({ path }) => { const field = fieldAt(view, path); return field.kind === 'keyword' && 'lookup' in field; });
-  const statements = [
-    'create table if not exists view_sources (view text primary key, sources jsonb not null, epochs jsonb not null)',
-    // json, not jsonb: documents are written and read whole, never looked into.
-    `create table if not exists ${name} (id text collate "C" primary key, revision int not null, applied json not null, deleted boolean not null,
-      document json not null, words tsvector not null${columns.map((column) => `, ${column.name} ${type(column)}`).join('')})`,
-    ...sortable.map((column) => index(`by_${column.path}`, `(${column.name}, id)`)),
-    ...lookups.map((column) => index(`of_${column.path}`, `(${column.name})`)),
-    ...columns.filter((column) => column.type === 'text[]').map((column) => index(`in_${column.path}`, `using gin (${column.name})`)),
-    ...(view.searched.length > 0 ? [index('words', 'using gin (words)')] : []),
-    `grant select, insert, update, delete on view_sources, ${name} to ${runtime}`,
-  ];
+/** @throws Error when the view declares no such field. The key of a view is its documents' id. */
+export function columnAt(view: ViewDeclaration, { keys, sets }: Table, path: string): Column {
+  fieldAt(view, path);
+  if (path === view.key) return { path, name: 'id', type: 'text' };
+  const column = [...keys, ...sets].find((one) => one.path === path);
+  if (column === undefined) throw new Error(`${view.name}: ${path} can only be searched`);
+  return column;
+}
+
+/** The next revision of a document finds room beside it, and then no index is touched: docs/decisions/0018. */
+const documentsFillfactor = 50;
+/** A million documents that lie as they did before there were keys take half a minute. */
+const layoutMs = 600_000;
+
+/** Makes the tables and their indexes where they are missing; safe when several processes do it at once. */
+export async function createTable(view: ViewDeclaration, table: Table, database: Database): Promise<void> {
   const client = await database.connect('owner');
   try {
     await client.query('begin');
+    await client.query(`set local statement_timeout = ${layoutMs}`);
     await client.query("select pg_advisory_xact_lock(hashtext('orderfold views'))");
-    for (const statement of statements) await client.query(statement);
+    for (const statement of tables(table)) await client.query(statement);
+    await takeKeysOut(table, client);
+    for (const statement of [...indexes(view, table), `grant select, insert, update, delete on view_sources, ${table.name}, ${table.keysName} to ${pg.escapeIdentifier(`orderfold_${database.schema}`)}`]) await client.query(statement);
     await client.query('commit');
   } finally {
     await client.end();
   }
 }
 
-/** @throws Error when the view declares no such field */
-export function columnAt(view: ViewDeclaration, columns: readonly Column[], path: string): Column {
-  fieldAt(view, path);
-  const column = columns.find((one) => one.path === path);
-  if (column === undefined) throw new Error(`${view.name}: ${path} can only be searched`);
-  return column;
+const sqlTypes: Record<Column['type'], string> = { text: 'text collate "C"', 'text[]': 'text[] collate "C"', bigint: 'bigint', boolean: 'boolean' };
+
+function tables({ name, keysName, keys, sets }: Table): string[] {
+  const defined = (columns: readonly Column[]) => columns.map((column) => `, ${column.name} ${sqlTypes[column.type]}`).join('');
+  return [
+    'create table if not exists view_sources (view text primary key, sources jsonb not null, epochs jsonb not null)',
+    // json, not jsonb: documents are written and read whole, never looked into.
+    `create table if not exists ${name} (id text collate "C" primary key, revision int not null, applied json not null, deleted boolean not null,
+      document json not null, words tsvector not null${defined(sets)}) with (fillfactor = ${documentsFillfactor})`,
+    ...(keysName === name ? [] : [`create table if not exists ${keysName} (id text collate "C" primary key, deleted boolean not null${defined(keys)}) with (fillfactor = 90)`]),
+  ];
+}
+
+/** What was written last lies in a list that every search goes through: 4 MB of it, the default, take 100 ms. */
+function gin(column: string): string {
+  return `using gin (${column}) with (gin_pending_list_limit = 256)`;
+}
+
+/** An index begins with what is asked for, and goes on in the order that lists are shown in: the first of the declared ones. */
+function indexes(view: ViewDeclaration, table: Table): string[] {
+  const index = (of: string, suffix: string, on: string) => `create index if not exists ${pg.escapeIdentifier(`${of.slice(1, -1)}_${suffix}`)} on ${of} ${on}`;
+  const sortable = view.sortable.filter((path) => path !== view.key).map((path) => columnAt(view, table, path));
+  const [first] = sortable;
+  const filters = table.keys.filter(({ path, type }) => (type === 'text' || type === 'boolean') && !view.sortable.includes(path));
+  const ordered = ({ path }: Column) => { const field = fieldAt(view, path); return first !== undefined && field.kind === 'keyword' && field.lookup === true; };
+  return [
+    ...sortable.map((column) => index(table.keysName, `by_${column.path}`, `(${column.name}, id)`)),
+    ...filters.map((column) => index(table.keysName, `of_${column.path}`, ordered(column) ? `(${column.name}, ${first?.name ?? 'id'}, id)` : `(${column.name})`)),
+    ...table.sets.map((column) => index(table.name, `in_${column.path}`, gin(column.name))),
+    ...(view.searched.length > 0 ? [index(table.name, 'words', gin('words'))] : []),
+  ];
+}
+
+/** Once there was one table, with a column for every field: documents that lie so are kept. */
+async function takeKeysOut({ name, keysName, keys, sets }: Table, client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ column: string }>(
+    "select attname as column from pg_attribute where attrelid = $1::regclass and attname like 'f\\_%' and attname <> all ($2) and not attisdropped", [name, sets.map((column) => column.name.slice(1, -1))]);
+  if (rows.length === 0) return;
+  await client.query(`lock table ${name} in access exclusive mode`);
+  const names = keys.map((column) => `, ${column.name}`).join('');
+  if (keysName !== name) await client.query(`insert into ${keysName} (id, deleted${names}) select id, deleted${names} from ${name} on conflict (id) do nothing`);
+  await client.query(`alter table ${name} ${rows.map(({ column }) => `drop column ${pg.escapeIdentifier(column)}`).join(', ')}, set (fillfactor = ${documentsFillfactor})`);
 }
