@@ -8,6 +8,7 @@ import { benchGrowth } from './growth.js';
 import { benchHttp } from './http.js';
 import { benchBacklog, benchSteadyLoad } from './production.js';
 import { benchPagesInElasticsearch, benchPagesInPostgres } from './pages.js';
+import { benchReservationLoads, benchReservations } from './reservations.js';
 import { benchFold, benchList, benchMemory } from './views.js';
 
 // `npm run bench`: what this machine does, now. Ours and the baseline take turns; the claim is the median of their ratios.
@@ -16,13 +17,14 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { j
 const rounds = Number(values.rounds);
 const scale = Number(values.scale);
 
-const benches: Record<string, () => Promise<Comparison | Measurement | Measurement[]>> = {
+const benches: Record<string, () => Promise<Comparison | Measurement | (Comparison | Measurement)[]>> = {
   append: () => benchAppend(rounds, 'identity'),
   'append-gapless': () => benchAppend(rounds, 'gapless'),
   'stream-read': () => benchStreamRead(rounds),
   http: () => benchHttp(rounds, 'identity'),
   'http-gapless': () => benchHttp(rounds, 'gapless'),
   connections: () => benchConnections(),
+  reservations: async () => [await benchReservations(rounds), ...await benchReservationLoads(rounds)],
   fold: () => benchFold(rounds),
   list: () => benchList(rounds),
   memory: () => benchMemory(),

@@ -8,8 +8,10 @@ export interface Aggregate<C extends Context, Command, State> {
   context: C;
   decider: Decider<Command, State, EventsOf[C]>;
   stream(id: string): string;
-  /** Of the state's shape. Raise it when the shape changes: older snapshots are then left unread. */
+  /** Of a snapshot's shape. Raise it when the shape changes: older snapshots are then left unread. */
   revision: number;
+  /** A state as plain JSON, and back. `entries`: how much of it there is. */
+  snapshot: { write(state: State): unknown; read(kept: unknown): State; entries(state: State): number };
   /** Whose it is; `undefined` while it does not exist. */
   customerOf(state: State): string | undefined;
   /** Keys that no other stream may hold while this one is in `state`. */

@@ -66,7 +66,6 @@ interface Dependencies {
 
 const callersPatienceMs = 4_000;
 const attempts = 20;
-const snapshotEvery = 200;
 
 /** Load, decide, append: the one way in which a command becomes events. */
 export function createExecute({ stores, snapshots, ids, logger, partitions, tracer = untraced }: Dependencies): Execute {
@@ -170,11 +169,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       case 'appended': {
         const last = events.at(-1);
         if (last === undefined) return answer(loaded.position);
-        states.remember(stream, { state, version, position: outcome.position, at: last.at, ...(eventId !== undefined && { eventId }) });
-        if (Math.floor(version / snapshotEvery) > Math.floor(loaded.version / snapshotEvery)) {
-          snapshots[context]?.save({ stream, version, revision: aggregate.revision, position: outcome.position, at: last.at, state })
-            .catch((error: unknown) => { logger.warn({ err: error, stream }, 'a snapshot could not be kept'); });
-        }
+        states.remember(aggregate, stream, loaded.version, { state, version, position: outcome.position, at: last.at, ...(eventId !== undefined && { eventId }) });
         return answer(outcome.position);
       }
     }

@@ -23,11 +23,22 @@ export interface StreamStates {
   load<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, store: EventStore<C>, stream: string): Promise<Loaded<State>>;
   /** What the stream has come to since `known`: the same object when that is its state still. */
   reload<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, store: EventStore<C>, stream: string, known: Loaded<State>): Promise<Loaded<State>>;
-  remember<State>(stream: string, loaded: Loaded<State>): Loaded<State>;
+  /** After an append at version `before`. */
+  remember<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, stream: string, before: number, loaded: Loaded<State>): void;
   forget(stream: string): void;
 }
 
 const cachedStreams = 20_000;
+const snapshotEvery = 200;
+/** What an event may cost in snapshots, in entries. */
+const entriesAnEvent = 10;
+
+/** The more there is in a state, the less often it is kept, so that an event's share of that does not grow. */
+export function snapshotIsDue(before: number, version: number, entries: number): boolean {
+  let every = snapshotEvery;
+  while (every * entriesAnEvent < entries) every *= 2;
+  return Math.floor(version / every) > Math.floor(before / every);
+}
 
 export function createStreamStates({ snapshots, logger }: { snapshots: Partial<Record<Context, SnapshotStore>>; logger: Logger }): StreamStates {
   const cache = new Map<string, Loaded<unknown>>();
@@ -54,7 +65,7 @@ export function createStreamStates({ snapshots, logger }: { snapshots: Partial<R
 
   async function load<C extends Context, Command, State>(aggregate: Aggregate<C, Command, State>, store: EventStore<C>, stream: string): Promise<Loaded<State>> {
     const snapshot = await snapshots[aggregate.context]?.load(stream);
-    const base = snapshot?.revision === aggregate.revision ? { ...snapshot, state: snapshot.state as State } : nothing(aggregate.decider.initial);
+    const base = snapshot?.revision === aggregate.revision ? { ...snapshot, state: aggregate.snapshot.read(snapshot.state) } : nothing(aggregate.decider.initial);
     return fold(aggregate, stream, base, await store.readStream(stream, { after: base.version }));
   }
 
@@ -73,7 +84,14 @@ export function createStreamStates({ snapshots, logger }: { snapshots: Partial<R
       cache.clear();
       return load(aggregate, store, stream);
     },
-    remember,
+    remember(aggregate, stream, before, loaded) {
+      remember(stream, loaded);
+      const { context, revision, snapshot } = aggregate;
+      const { eventId: _unkept, state, ...rest } = loaded;
+      if (!snapshotIsDue(before, loaded.version, snapshot.entries(state))) return;
+      snapshots[context]?.save({ stream, revision, ...rest, state: snapshot.write(state) })
+        .catch((error: unknown) => { logger.warn({ err: error, stream }, 'a snapshot could not be kept'); });
+    },
     forget(stream) { cache.delete(stream); },
   };
 }

@@ -1,3 +1,4 @@
+import { expect } from 'chai';
 import { customer, type CustomerCommand, type CustomerEvent } from '../../src/domain/customers/customer.js';
 import { at, given } from '../support/given.js';
 
@@ -88,6 +89,23 @@ describe('a customer', () => {
     it('reserves up to the limit', () => { given(customer).events(registered, reserved).when(reserve(400)).then({ type: 'CreditReserved', customerId, orderId: 'o-2', amountMinor: 400, at }); });
     it('says no above the limit', () => { given(customer).events(registered, reserved).when(reserve(401)).then(no(401, 'credit.limit-exceeded')); });
     it('counts only what is still held', () => { given(customer).events(registered, reserved, released).when(reserve(1_000)).then({ type: 'CreditReserved', customerId, orderId: 'o-2', amountMinor: 1_000, at }); });
+    it('counts exactly what is held beyond the safe integers', () => {
+      const most = Number.MAX_SAFE_INTEGER;
+      const hold = (orderId: string, amountMinor: number): CustomerEvent => ({ ...reserved, orderId, amountMinor });
+      const release = (orderId: string, amountMinor: number): CustomerEvent => ({ ...hold(orderId, amountMinor), type: 'CreditReleased' } as CustomerEvent);
+      const limited: CustomerEvent = { type: 'CreditLimitSet', customerId, creditLimitMinor: 10, at };
+      const beyond = [unlimited, hold('o-8', most), hold('o-9', most), hold('o-1', 7), release('o-8', most), release('o-9', most), limited];
+      given(customer).events(...beyond).when(reserve(4)).then(no(4, 'credit.limit-exceeded'));
+      given(customer).events(...beyond).when(reserve(3)).then({ type: 'CreditReserved', customerId, orderId: 'o-2', amountMinor: 3, at });
+    });
+    it('costs no more with very many open orders', function () {
+      this.timeout(30_000);
+      const open = Array.from({ length: 100_000 }, (_, n): CustomerEvent => ({ ...reserved, orderId: `o-${n}`, amountMinor: 1 }));
+      const state = [unlimited, ...open].reduce((folded, event) => customer.evolve(folded, event), customer.initial);
+      expect(state).to.have.nested.property('reserved.size', 100_000);
+      expect(state).to.have.property('heldMinor', 100_000n);
+      expect(customer.decide(reserve(1, 'o-99999'), state, new Date(at))).to.deep.equal([]);
+    });
     it('knows no limit when there is none', () => { given(customer).events(unlimited).when(reserve(10 ** 12)).then({ type: 'CreditReserved', customerId, orderId: 'o-2', amountMinor: 10 ** 12, at }); });
     it('is quiet when the order has its credit', () => { given(customer).events(registered, reserved).when(reserve(600, 'o-1')).then(); });
     it('takes any identifier for an order', () => { given(customer).events(registered).when(reserve(1, 'constructor')).then({ type: 'CreditReserved', customerId, orderId: 'constructor', amountMinor: 1, at }); });

@@ -1,5 +1,6 @@
 import type { Decider } from '../shared/decider.js';
 import { amount, assertCurrency } from '../shared/money.js';
+import { PersistentMap } from '../shared/persistent-map.js';
 import { Rejection } from '../shared/rejection.js';
 
 export interface Address {
@@ -49,7 +50,9 @@ interface Account extends CustomerDetails, Id {
   currency: string;
   creditLimitMinor: number | null;
   /** What open orders hold, in minor units by order id. */
-  reserved: Readonly<Record<string, number>>;
+  reserved: PersistentMap<number>;
+  /** Together: exact, also where it leaves the safe integers. */
+  heldMinor: bigint;
 }
 
 export type Customer = { status: 'unknown' } | ({ status: 'active' | 'suspended' | 'closed' } & Account);
@@ -69,12 +72,12 @@ export const customer: Decider<CustomerCommand, Customer, CustomerEvent> = {
     }
     if (state.status === 'unknown') throw new Rejection('customer.unknown', { customerId });
     if (command.type === 'ReleaseCredit') {
-      const held = reservedFor(state, command.orderId);
+      const held = state.reserved.get(command.orderId);
       return held === undefined ? [] : [{ type: 'CreditReleased', customerId, orderId: command.orderId, amountMinor: held, at }];
     }
     if (command.type === 'CloseCustomer') {
       if (state.status === 'closed') return [];
-      const openOrders = Object.keys(state.reserved).length;
+      const openOrders = state.reserved.size;
       if (openOrders > 0) throw new Rejection('customer.has-open-orders', { customerId, openOrders });
       return [{ type: 'CustomerClosed', customerId, reason: command.reason, at }];
     }
@@ -99,7 +102,7 @@ export const customer: Decider<CustomerCommand, Customer, CustomerEvent> = {
   evolve(state, event) {
     if (event.type === 'CustomerRegistered') {
       const { type: _type, at: _at, ...account } = event;
-      return { ...account, status: 'active', reserved: {} };
+      return { ...account, status: 'active', reserved: PersistentMap.of<number>(), heldMinor: 0n };
     }
     // A refusal can be the first event of a customer that this log has never seen.
     if (state.status === 'unknown') return state;
@@ -109,12 +112,9 @@ export const customer: Decider<CustomerCommand, Customer, CustomerEvent> = {
       case 'CustomerSuspended': return { ...state, status: 'suspended' };
       case 'CustomerReactivated': return { ...state, status: 'active' };
       case 'CustomerClosed': return { ...state, status: 'closed' };
-      case 'CreditReserved': return { ...state, reserved: { ...state.reserved, [event.orderId]: event.amountMinor } };
+      case 'CreditReserved': return holding(state, event.orderId, event.amountMinor);
       case 'CreditRefused': return state;
-      case 'CreditReleased': {
-        const { [event.orderId]: _released, ...reserved } = state.reserved;
-        return { ...state, reserved };
-      }
+      case 'CreditReleased': return holding(state, event.orderId, undefined);
     }
   },
 };
@@ -124,20 +124,20 @@ function reserve(command: { orderId: string; amountMinor: number } & Id, state: 
   const { customerId, orderId, amountMinor } = command;
   const refused = (reason: CreditRefusal): CustomerEvent[] => [{ type: 'CreditRefused', customerId, orderId, amountMinor, reason, at }];
   if (state.status === 'unknown') return refused('customer.unknown');
-  if (reservedFor(state, orderId) !== undefined) return [];
+  if (state.reserved.get(orderId) !== undefined) return [];
   if (state.status !== 'active') return refused(`customer.${state.status}`);
-  if (state.creditLimitMinor !== null && held(state) + amountMinor > state.creditLimitMinor) return refused('credit.limit-exceeded');
+  if (state.creditLimitMinor !== null && state.heldMinor + BigInt(amountMinor) > BigInt(state.creditLimitMinor)) return refused('credit.limit-exceeded');
   return [{ type: 'CreditReserved', customerId, orderId, amountMinor, at }];
 }
 
-/** Own keys only: `constructor` is a valid order id. */
-function reservedFor(account: Account, orderId: string): number | undefined {
-  return Object.hasOwn(account.reserved, orderId) ? account.reserved[orderId] : undefined;
-}
-
-/** What the customer's open orders hold together, in minor units. */
-function held(account: Account): number {
-  return Object.values(account.reserved).reduce((total, minor) => total + minor, 0);
+/** The account with what one order holds, or with nothing that it does. A customer may have very many open orders: none of the others is looked at. */
+function holding<A extends Account>(account: A, orderId: string, amountMinor: number | undefined): A {
+  const before = BigInt(account.reserved.get(orderId) ?? 0);
+  return {
+    ...account,
+    reserved: amountMinor === undefined ? account.reserved.without(orderId) : account.reserved.with(orderId, amountMinor),
+    heldMinor: account.heldMinor - before + BigInt(amountMinor ?? 0),
+  };
 }
 
 type Changes = Pick<Extract<CustomerEvent, { type: 'CustomerDetailsChanged' }>, 'name' | 'contactName' | 'email' | 'address'>;
