@@ -174,6 +174,16 @@ export function eventStoreContract(adapter: string, open: (codec: EventCodec) =>
       expect((await later.readStream('s'))[1]?.data.customerId, 'stored in today\'s shape').to.equal('c-1');
     });
 
+    it('stops a reader whose code is older than an event, and says so', async () => {
+      const newer = eventCodec({ OrderApproved: [(data) => data] });
+      await reopen(newer).append({ stream: 's', expectedVersion: 0, events: [newEvent()] });
+      expect(await reopen(newer).readStream('s')).to.have.length(1);
+      for (const read of [() => store.readStream('s'), () => store.readLog({ after: 0, limit: 1 })]) {
+        const failed: unknown = await (async () => read())().catch((error: unknown) => error);
+        expect(failed).to.be.an('error').with.property('message').that.matches(/OrderApproved is stored in schema version 2, and this version of the software knows it up to 1/);
+      }
+    });
+
     it('has one epoch', async () => {
       const { epoch, position } = await store.head();
       expect(position).to.equal(0);

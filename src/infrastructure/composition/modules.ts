@@ -7,6 +7,7 @@ import type { EventStores } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Logger } from '../../application/ports/logger.js';
 import type { ViewStores } from '../../application/ports/view-store.js';
+import type { ViewDeclaration } from '../../application/projections/projection.js';
 import type { Context } from '../../domain/events.js';
 import type { Config } from '../config.js';
 import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
@@ -26,6 +27,7 @@ import { MemorySnapshotStore } from '../memory/memory-snapshot-store.js';
 import { MemoryViewStores } from '../memory/memory-view-store.js';
 import { openDatabase, type Database, type Schema } from '../postgres/database.js';
 import { openEmbeddedPostgres } from '../postgres/embedded-postgres.js';
+import { keepPartitions } from '../postgres/keep-partitions.js';
 import { migrate } from '../postgres/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/postgres-checkpoint-store.js';
 import { PostgresCommandQueue } from '../postgres/postgres-command-queue.js';
@@ -36,12 +38,10 @@ import { PostgresSnapshotStore } from '../postgres/postgres-snapshot-store.js';
 import { pruneHourly } from '../postgres/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/postgres-view-store.js';
 import type { Adapters } from './profiles.js';
-import { Token } from './tokens.js';
+import { Token, type Databases } from './tokens.js';
 import { openViews } from './views.js';
 
 export const codec = eventCodec(upcasters);
-
-type Databases = Partial<Record<Schema, Database>>;
 
 const memoryLog = new ContainerModule(({ bind }) => {
   bind(Token.signal).toResolvedValue(() => new MemoryLogSignal());
@@ -64,18 +64,21 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
     lifecycle.opens('embedded PostgreSQL', () => server.close());
     urls = { customers: server.url, orders: server.url };
   }
-  const open = async (schema: Schema, url: string | undefined) => {
-    if (url === undefined) throw new Error(`there is no database of ${schema}`);
+  const open = async (schema: Schema, url: string) => {
     await migrate(url, [schema]);
     const database = openDatabase(url, schema);
     lifecycle.opens(`database of ${schema}`, () => database.close());
     return database;
   };
-  const databases: Databases = {};
-  for (const context of config.contexts) databases[context] = await open(context, urls[context]);
-  // A query store in PostgreSQL is the orders database's neighbour, in a schema of its own.
-  if (config.adapters.views === 'postgres') databases.views = await open('views', urls.orders ?? urls.customers);
-  const pruning = pruneHourly(config.contexts.map((context) => databaseOf(databases, context)), config.idempotencyRetentionHours, logger);
+  const databases: Databases = { logs: {}, views: {} };
+  for (const context of config.contexts) {
+    const url = configured(urls[context]);
+    const log = databases.logs[context] = await open(context, url);
+    await keepPartitions(log, config.partitions);
+    // A view lies beside the log of the context that serves it, in a schema of its own: whatever else a process serves, it is found there.
+    if (config.adapters.views === 'postgres') databases.views[context] = Object.values(databases.views).find((views) => views.url === url) ?? await open('views', url);
+  }
+  const pruning = pruneHourly(config.contexts.map((context) => logOf(databases, context)), config.idempotencyRetentionHours, logger);
   lifecycle.opens('hourly pruning', () => pruning.end());
   return databases;
 }
@@ -83,18 +86,18 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
 const postgresLog = new ContainerModule(({ bind }) => {
   bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle, Token.logger]);
   bind(Token.signal).toResolvedValue((databases: Databases, { contexts }: Config, lifecycle: Lifecycle) => {
-    const signal = new PostgresLogSignal(perContext(contexts, (context) => databaseOf(databases, context)));
+    const signal = new PostgresLogSignal(perContext(contexts, (context) => logOf(databases, context)));
     lifecycle.opens('log signal', () => signal.close());
     return signal;
   }, [Token.databases, Token.config, Token.lifecycle]);
   bind(Token.stores).toResolvedValue((databases: Databases, signal: LogSignal, { contexts }: Config): Partial<EventStores> =>
-    perContext(contexts, (context) => new PostgresEventStore(databaseOf(databases, context), context, codec, signal)) as Partial<EventStores>, [Token.databases, Token.signal, Token.config]);
+    perContext(contexts, (context) => new PostgresEventStore(logOf(databases, context), context, codec, signal)) as Partial<EventStores>, [Token.databases, Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue((databases: Databases, { contexts }: Config) =>
-    perContext(contexts, (context) => new PostgresSnapshotStore(databaseOf(databases, context))), [Token.databases, Token.config]);
+    perContext(contexts, (context) => new PostgresSnapshotStore(logOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
-    perContext(contexts, (context) => new PostgresCheckpointStore(databaseOf(databases, context))), [Token.databases, Token.config]);
+    perContext(contexts, (context) => new PostgresCheckpointStore(logOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.leadership).toResolvedValue((databases: Databases, { contexts }: Config) =>
-    perContext(contexts, (context) => new PostgresLeadership(databaseOf(databases, context))), [Token.databases, Token.config]);
+    perContext(contexts, (context) => new PostgresLeadership(logOf(databases, context))), [Token.databases, Token.config]);
 });
 
 const logFeed = new ContainerModule(({ bind }) => {
@@ -121,7 +124,7 @@ const memoryViews = new ContainerModule(({ bind }) => {
 });
 
 const postgresViews = new ContainerModule(({ bind }) => {
-  bind(Token.viewStores).toResolvedValue((databases: Databases) => new PostgresViewStores((home) => databaseOf(databases, home)), [Token.databases]);
+  bind(Token.viewStores).toResolvedValue((databases: Databases) => new PostgresViewStores(viewsOf(databases)), [Token.databases]);
 });
 
 const elasticsearchViews = new ContainerModule(({ bind }) => {
@@ -141,7 +144,7 @@ const elasticsearchViews = new ContainerModule(({ bind }) => {
 const homes = {
   memory: new ContainerModule(({ bind }) => { bind(Token.homeStores).toResolvedValue(() => new MemoryViewStores()); }),
   postgres: new ContainerModule(({ bind }) => {
-    bind(Token.homeStores).toResolvedValue((databases: Databases) => new PostgresViewStores((home) => databaseOf(databases, home)), [Token.databases]);
+    bind(Token.homeStores).toResolvedValue((databases: Databases) => new PostgresViewStores(viewsOf(databases)), [Token.databases]);
   }),
 };
 
@@ -151,7 +154,7 @@ const commandQueues = {
   }),
   postgres: new ContainerModule(({ bind }) => {
     bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
-      perContext(contexts, (context) => new PostgresCommandQueue(databaseOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
+      perContext(contexts, (context) => new PostgresCommandQueue(logOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
   }),
   kafka: new ContainerModule(({ bind }) => {
     bind(Token.commandQueues).toResolvedValue((kafka: Kafka, { contexts, commandQueueLimit: limit, idempotencyRetentionHours: retentionHours, kafka: config }: Config, logger: Logger, lifecycle: Lifecycle) =>
@@ -180,8 +183,12 @@ function perContext<T>(contexts: readonly Context[], open: (context: Context) =>
   return Object.fromEntries(contexts.map((context) => [context, open(context)]));
 }
 
-function databaseOf(databases: Databases, schema: Schema): Database {
-  return configured(databases[schema]);
+function logOf({ logs }: Databases, context: Context): Database {
+  return configured(logs[context]);
+}
+
+function viewsOf({ logs, views }: Databases): (view: ViewDeclaration) => Database {
+  return ({ home, servedBy }) => configured(home === 'views' ? views[servedBy] : logs[home]);
 }
 
 /** The configuration was validated: what an adapter needs is there. */

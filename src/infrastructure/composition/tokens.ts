@@ -19,10 +19,16 @@ import type { ViewStores } from '../../application/ports/view-store.js';
 import type { Context } from '../../domain/events.js';
 import type { Config } from '../config.js';
 import type { Lifecycle } from '../lifecycle.js';
-import type { Database, Schema } from '../postgres/database.js';
+import type { Database } from '../postgres/database.js';
 import type { OpenViews } from './views.js';
 
 const token = <T>(name: string) => Symbol(name) as ServiceIdentifier<T>;
+
+/** By context, of those that this process serves: where its log is, and where the views are that it serves. */
+export interface Databases {
+  logs: Partial<Record<Context, Database>>;
+  views: Partial<Record<Context, Database>>;
+}
 
 export const Token = {
   config: token<Config>('Config'),
@@ -32,7 +38,7 @@ export const Token = {
   ids: token<Ids>('Ids'),
   tracer: token<Tracer>('Tracer'),
   /** Only where PostgreSQL is among the adapters. */
-  databases: token<Partial<Record<Schema, Database>>>('Databases'),
+  databases: token<Databases>('Databases'),
   signal: token<LogSignal>('LogSignal'),
   /** From here on, by context: of those that this process serves. */
   stores: token<Partial<EventStores>>('EventStores'),

@@ -1,6 +1,6 @@
 import type { Progress } from '../../application/ports/event-feed.js';
 import type { FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
-import type { View } from '../../application/projections/projection.js';
+import type { View, ViewDeclaration } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
@@ -11,11 +11,11 @@ import { columnValue, createTable, separator, tableOf, type Table } from './post
 import { writeStatement } from './postgres-view-write.js';
 
 export class PostgresViewStores implements ViewStores {
-  constructor(private readonly databaseOf: (home: View<object>['home']) => Database) {}
+  constructor(private readonly databaseOf: (view: ViewDeclaration) => Database) {}
 
   async open<D extends object>(view: View<D>): Promise<ViewStore<D>> {
     const table = tableOf(view);
-    const database = this.databaseOf(view.home);
+    const database = this.databaseOf(view);
     await createTable(view, table, database);
     return new PostgresViewStore(view, table, database);
   }
