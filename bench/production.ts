@@ -11,7 +11,7 @@ import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.
 import { packageRoot } from '../src/infrastructure/package-root.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
-import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaSettings } from '../test/support/infra.js';
+import { elasticsearchSettings, forgetIndices, forgetTopics, inTheClear, plainBroker } from '../test/support/infra.js';
 import { freshDatabase } from '../test/support/postgres.js';
 import type { Measurement } from './figures.js';
 import { codec, fill } from './history.js';
@@ -45,11 +45,11 @@ interface Installation {
 }
 
 async function withInstallation<T>(measure: (installation: Installation) => Promise<T>): Promise<T> {
-  if (kafkaSettings === undefined || elasticsearchSettings === undefined) throw new Error('Kafka and Elasticsearch are needed: npm run infra:up');
+  if (plainBroker === undefined || elasticsearchSettings === undefined) throw new Error('Kafka and Elasticsearch are needed: npm run infra:up');
   const name = `orderfold-bench-${process.pid}-${++installations}`;
   const [customers, orders] = await Promise.all([freshDatabase(), freshDatabase()]);
   const settings = {
-    ...elasticsearchSettings, PROFILE: 'production', CUSTOMERS_DATABASE_URL: customers.url, ORDERS_DATABASE_URL: orders.url,
+    ...elasticsearchSettings, ...inTheClear, KAFKA_BROKERS: plainBroker, PROFILE: 'production', CUSTOMERS_DATABASE_URL: customers.url, ORDERS_DATABASE_URL: orders.url,
     KAFKA_TOPIC_PREFIX: `${name}.`, ELASTICSEARCH_INDEX_PREFIX: name, CURSOR_SECRET: 'x'.repeat(40), LOG_LEVEL: 'error', PORT: '0',
   };
   const kafka = connectKafka({ brokers: settings.KAFKA_BROKERS.split(','), topicPrefix: settings.KAFKA_TOPIC_PREFIX });

@@ -6,9 +6,9 @@ import pg from 'pg';
 import { freePort } from '../src/infrastructure/free-port.js';
 import { OperatorError } from '../src/infrastructure/operator-error.js';
 import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded-postgres.js';
-import { makeCertificates } from './certificates.js';
+import { makeCertificates, type Certificates } from './certificates.js';
 import { checkElasticsearch, elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from './elasticsearch.js';
-import { checkKafka, kafkaCommand, kafkaPidFile, startKafka } from './kafka.js';
+import { checkKafka, kafkaCommand, kafkaPidFile, startKafka, type Login } from './kafka.js';
 import { stopServer } from './processes.js';
 import { fetchSoftware } from './software.js';
 import { certificatesDirectory, directory, readState, runningServers, settingsOf, stateFile, type State } from './state.js';
@@ -21,15 +21,15 @@ const commands: Record<string, () => Promise<void>> = { up, down, status, env };
 
 async function up(): Promise<void> {
   await mkdir(directory, { recursive: true });
+  const running = await runningServers();
   const state = await readState() ?? await newState();
   const say = (what: string) => { console.error(what); };
   const certificates = await makeCertificates(certificatesDirectory);
-  const running = await runningServers();
   if (!running.kafka || !running.elasticsearch) {
     if (!existsSync(join(directory, 'software'))) say('Fetching Kafka and Elasticsearch (about 200 MB, once) …');
     const software = await fetchSoftware(directory);
     await Promise.all([
-      running.kafka ? undefined : startKafka(directory, software, state.ports).then(() => { say('Kafka is up.'); }),
+      running.kafka ? undefined : startKafka(directory, software, state.ports, loginOf(state, certificates)).then(() => { say('Kafka is up.'); }),
       running.elasticsearch ? undefined : startElasticsearch(directory, software, certificates, state.ports.elasticsearch, state.passwords).then(() => { say('Elasticsearch is up.'); }),
     ]);
   }
@@ -82,10 +82,17 @@ async function env(): Promise<void> {
 
 async function newState(): Promise<State> {
   const secret = () => randomBytes(18).toString('base64url');
-  const state = { ports: { broker: await freePort(), controller: await freePort(), elasticsearch: await freePort() }, passwords: { elastic: secret(), application: secret() } };
+  const state = {
+    ports: { broker: await freePort(), secureBroker: await freePort(), controller: await freePort(), elasticsearch: await freePort() }, passwords: { elastic: secret(), application: secret() },
+  };
   await writeFile(stateFile, JSON.stringify(state, undefined, 2));
   await chmod(stateFile, 0o600);
   return state;
+}
+
+/** Its user is made with its data: what was made without stays without. */
+function loginOf({ ports: { secureBroker: port }, passwords: { application: password } }: State, certificates: Certificates): Login | undefined {
+  return port === undefined ? undefined : { port, certificates, password };
 }
 
 /** Starts the server where it does not run; it goes on after this process. A database per context. */

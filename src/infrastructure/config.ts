@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
-import { isIPv4 } from 'node:net';
 import { resolve } from 'node:path';
 import Joi from 'joi';
 import { contexts, type Context } from '../domain/events.js';
 import { commandQueueNames, feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './composition/profiles.js';
 import type { ElasticsearchConfig } from './elasticsearch/elasticsearch-client.js';
+import type { KafkaSettings } from './kafka/kafka-administration.js';
 import type { KafkaConfig } from './kafka/kafka-client.js';
+import { isLoopback } from './loopback.js';
 import type { TelemetryConfig } from './opentelemetry/otlp.js';
 import { OperatorError } from './operator-error.js';
+import { elasticsearchConfig, kafkaConfig, type ElasticsearchValues, type KafkaValues } from './server-settings.js';
 
 /** What a process does: answer HTTP, take the logs to their topics, fold views, react to events, do the commands that were accepted for later. */
 export const roleNames = ['api', 'relay', 'projector', 'policies', 'worker'] as const;
@@ -65,11 +67,19 @@ export const settings = {
   CUSTOMERS_DATABASE_URL: { schema: postgresUrl(), about: 'the customers context, with the views that it serves, in a database of its own' },
   ORDERS_DATABASE_URL: { schema: postgresUrl(), about: 'the orders context, with the views that it serves, in a database of its own' },
   KAFKA_BROKERS: { schema: Joi.string().pattern(/^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$/, 'host:port'), about: 'Kafka, as `host:port`, several joined by commas' },
+  KAFKA_TLS: { schema: Joi.boolean().default(false), about: '`true`: connections to Kafka are encrypted, and its certificate is checked' },
+  KAFKA_CA: { schema: Joi.string(), about: 'file with the certificate authority of Kafka (PEM); default: those that Node.js trusts' },
+  KAFKA_CERTIFICATE: { schema: Joi.string(), about: 'file with a client certificate, where Kafka wants one (PEM)' },
+  KAFKA_KEY: { schema: Joi.string(), about: 'file with its private key (PEM)' },
+  KAFKA_SASL_MECHANISM: { schema: Joi.string().valid('plain', 'scram-sha-256', 'scram-sha-512'), about: 'how to log in to Kafka: `plain`, `scram-sha-256` or `scram-sha-512`; default: without a login' },
+  KAFKA_USERNAME: { schema: Joi.string(), about: 'user of Kafka' },
+  KAFKA_PASSWORD: { schema: Joi.string(), about: 'password of that user' },
   KAFKA_TOPIC_PREFIX: { schema: Joi.string().pattern(/^[A-Za-z0-9._-]{1,100}$/, 'letters, digits, ".", "_" and "-"').default('orderfold.'), about: 'begins the names of topics and consumer groups' },
   KAFKA_PARTITIONS: { schema: Joi.number().integer().min(1).max(1024).default(12), about: 'partitions of a context; fixed for a log\'s life' },
   ELASTICSEARCH_URL: { schema: Joi.string().uri(), about: 'Elasticsearch, `https` only' },
   ELASTICSEARCH_USERNAME: { schema: Joi.string(), about: 'user of Elasticsearch' },
   ELASTICSEARCH_PASSWORD: { schema: Joi.string(), about: 'password of that user' },
+  ELASTICSEARCH_API_KEY: { schema: Joi.string(), about: 'key for its API (encoded, as Elasticsearch gives it), in place of user and password' },
   ELASTICSEARCH_CA: { schema: Joi.string(), about: 'file with the certificate authority of Elasticsearch (PEM); default: those that Node.js trusts' },
   ELASTICSEARCH_INDEX_PREFIX: { schema: Joi.string().pattern(/^[a-z0-9][a-z0-9._-]{0,100}$/, 'lower-case letters, digits, ".", "_" and "-"').default('orderfold'), about: 'begins the names of indices' },
   AUTH: { schema: Joi.string().valid('jwt', 'off'), about: '`jwt`, or `off` on a loopback address only; default `off` on loopback, `jwt` elsewhere' },
@@ -88,7 +98,7 @@ export const settings = {
 export type Setting = keyof typeof settings;
 
 /** What Joi makes of the variables. */
-interface Values {
+interface Values extends KafkaValues, ElasticsearchValues {
   PROFILE: ProfileName;
   FEED?: Adapters['feed'];
   VIEWS?: Adapters['views'];
@@ -101,14 +111,7 @@ interface Values {
   DATABASE_URL?: string;
   CUSTOMERS_DATABASE_URL?: string;
   ORDERS_DATABASE_URL?: string;
-  KAFKA_BROKERS?: string;
-  KAFKA_TOPIC_PREFIX: string;
   KAFKA_PARTITIONS: number;
-  ELASTICSEARCH_URL?: string;
-  ELASTICSEARCH_USERNAME?: string;
-  ELASTICSEARCH_PASSWORD?: string;
-  ELASTICSEARCH_CA?: string;
-  ELASTICSEARCH_INDEX_PREFIX: string;
   AUTH?: AuthConfig['mode'];
   JWT_JWKS?: string;
   JWT_ISSUER?: string;
@@ -151,8 +154,8 @@ export function readConfig(environment: Environment, flags: Flags = {}): Config 
     dataDir: resolve(value.DATA_DIR),
     ...(databases !== undefined && { databases }),
     partitions: value.KAFKA_PARTITIONS,
-    ...((adapters.feed === 'kafka' || adapters.commands === 'kafka') && { kafka: readKafka(value) }),
-    ...(adapters.views === 'elasticsearch' && { elasticsearch: readElasticsearch(value, environment) }),
+    ...((adapters.feed === 'kafka' || adapters.commands === 'kafka') && { kafka: kafkaConfig(value, environment) }),
+    ...(adapters.views === 'elasticsearch' && { elasticsearch: elasticsearchConfig(value, environment) }),
     auth: readAuth(value),
     ...(value.CURSOR_SECRET !== undefined && { cursorSecret: value.CURSOR_SECRET }),
     sagaTimeoutSeconds: value.SAGA_TIMEOUT_SECONDS,
@@ -168,7 +171,15 @@ export function readSearchConfig(environment: Environment): ElasticsearchConfig 
   const value = validated(environment);
   const { views } = adaptersOf(value);
   if (views !== 'elasticsearch') throw new OperatorError(`The views are not in Elasticsearch here, but in ${views}: set VIEWS=elasticsearch, or a PROFILE that has it.`);
-  return readElasticsearch(value, environment);
+  return elasticsearchConfig(value, environment);
+}
+
+/** Of the settings only those of Kafka: nothing else need be there. @throws OperatorError where nothing goes through Kafka */
+export function readKafkaSettings(environment: Environment): KafkaSettings {
+  const value = validated(environment);
+  const { feed, commands } = adaptersOf(value);
+  if (feed !== 'kafka' && commands !== 'kafka') throw new OperatorError(`Nothing goes through Kafka here: set FEED=kafka, COMMAND_QUEUE=kafka, or a PROFILE that has it.`);
+  return { ...kafkaConfig(value, environment), partitions: value.KAFKA_PARTITIONS, carries: { events: feed === 'kafka', commands: commands === 'kafka' } };
 }
 
 function validated(environment: Environment, flags: Flags = {}): Values {
@@ -199,22 +210,6 @@ function readDatabases(value: Values, served: readonly Context[], { log }: Adapt
   return undefined;
 }
 
-function readKafka({ KAFKA_BROKERS: brokers, KAFKA_TOPIC_PREFIX: topicPrefix }: Values): KafkaConfig {
-  if (brokers === undefined) throw new OperatorError('Kafka needs KAFKA_BROKERS (host:port).');
-  return { brokers: brokers.split(','), topicPrefix };
-}
-
-function readElasticsearch({
-  ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca, ELASTICSEARCH_INDEX_PREFIX: indexPrefix,
-}: Values, environment: Environment): ElasticsearchConfig {
-  if (url === undefined || username === undefined || password === undefined) {
-    throw new OperatorError('VIEWS=elasticsearch needs ELASTICSEARCH_URL, ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD.');
-  }
-  if (!url.startsWith('https://')) throw new OperatorError(`ELASTICSEARCH_URL=${url} is refused: the password would travel in the clear. Use https.`);
-  if (environment.NODE_TLS_REJECT_UNAUTHORIZED === '0') throw new OperatorError('NODE_TLS_REJECT_UNAUTHORIZED=0 is refused: it would trust any certificate. Name the authority with ELASTICSEARCH_CA.');
-  return { url, username, password, ...(ca !== undefined && { ca }), indexPrefix };
-}
-
 function readAuth({ HOST: host, AUTH, JWT_JWKS: jwks, JWT_ISSUER: issuer, JWT_AUDIENCE: audience }: Values): AuthConfig {
   const loopback = isLoopback(host);
   const mode = AUTH ?? (loopback ? 'off' : 'jwt');
@@ -227,10 +222,6 @@ function readAuth({ HOST: host, AUTH, JWT_JWKS: jwks, JWT_ISSUER: issuer, JWT_AU
   }
   if (/^http:\/\//i.test(jwks) && !isLoopback(new URL(jwks).hostname)) throw new OperatorError(`JWT_JWKS=${jwks} is refused: whoever is on the way could put in keys of their own. Use https.`);
   return { mode, jwks, issuer, audience };
-}
-
-function isLoopback(host: string): boolean {
-  return ['localhost', '::1', '[::1]'].includes(host) || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function someOf(names: readonly string[]): Joi.Schema {

@@ -4,7 +4,7 @@ import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-queue.js';
 import { quiet } from '../support/events.js';
-import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { onEachPostgres } from '../support/postgres.js';
 import { commandQueueContract } from './command-queue.contract.js';
 
@@ -30,7 +30,7 @@ onEachPostgres('CommandQueue contract: postgres', (server) => {
 
 if (kafkaSettings === undefined) notRun('CommandQueue contract: kafka');
 else {
-  const kafka = connectKafka({ brokers: kafkaSettings.KAFKA_BROKERS.split(','), topicPrefix: '' });
+  const kafka = connectKafka(kafkaConfig());
   let queues = 0;
   commandQueueContract('kafka', async (limit) => {
     const topicPrefix = `${runPrefix}-queue-${++queues}.`;

@@ -3,7 +3,7 @@ import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/
 import { MemoryViewStores } from '../../src/infrastructure/memory/memory-view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
-import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { onEachPostgres, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
@@ -76,13 +76,12 @@ onEachPostgres('EventFeed contract: log on postgres', (server) => {
 
 if (kafkaSettings === undefined) notRun('EventFeed contract: kafka');
 else {
-  const brokers = kafkaSettings.KAFKA_BROKERS.split(',');
   let runs = 0;
   eventFeedContract('kafka', async () => {
     const topicPrefix = `${runPrefix}-${++runs}.`;
     const signal = new MemoryLogSignal();
     const stores = { customers: new MemoryEventStore('customers', codec, signal), orders: new MemoryEventStore('orders', codec, signal) };
-    const kafka = connectKafka({ brokers, topicPrefix });
+    const kafka = connectKafka(kafkaConfig(topicPrefix));
     const publisher = new KafkaEventPublisher(kafka, { topicPrefix, partitions });
     const stop = new AbortController();
     const published = { customers: 0, orders: 0 };

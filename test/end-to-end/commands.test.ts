@@ -3,9 +3,9 @@ import type { CommandRecord } from '../../src/application/ports/command-queue.js
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
 import { done, newCommand } from '../contracts/command-queue.contract.js';
-import { run, serve } from '../support/cli.js';
+import { run, serve, type Environment } from '../support/cli.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
-import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';
 
@@ -82,9 +82,9 @@ describe('commands for later', function () {
 });
 
 if (kafkaSettings === undefined) notRun('commands for later, in Kafka');
-else inKafka(kafkaSettings.KAFKA_BROKERS);
+else inKafka(kafkaSettings);
 
-function inKafka(brokers: string): void {
+function inKafka(settings: Environment): void {
   describe('commands for later, in Kafka', function () {
     this.timeout(240_000);
     const rounds = 4;
@@ -92,7 +92,7 @@ function inKafka(brokers: string): void {
     it('are each done once, in order, though the processes that take them and do them are killed again and again', async () => {
       const fresh = await freshDatabase();
       const topicPrefix = `${runPrefix}-killed.`;
-      const environment = { DATABASE_URL: fresh.url, COMMAND_QUEUE: 'kafka', KAFKA_BROKERS: brokers, KAFKA_TOPIC_PREFIX: topicPrefix, LOG_LEVEL: 'fatal', CURSOR_SECRET: 'x'.repeat(32) } as const;
+      const environment = { DATABASE_URL: fresh.url, ...settings, COMMAND_QUEUE: 'kafka', KAFKA_TOPIC_PREFIX: topicPrefix, LOG_LEVEL: 'fatal', CURSOR_SECRET: 'x'.repeat(32) } as const;
       const startApi = () => serve(environment, '--roles', 'api');
       const startWorker = () => serve(environment, '--roles', 'worker');
       let [api, worker] = await Promise.all([startApi(), startWorker()]);
@@ -149,7 +149,7 @@ function inKafka(brokers: string): void {
       } finally {
         stop.abort();
         await Promise.all([api.stop(), worker.stop()]);
-        await forgetTopics(connectKafka({ brokers: brokers.split(','), topicPrefix }), topicPrefix);
+        await forgetTopics(connectKafka(kafkaConfig(topicPrefix)), topicPrefix);
         await fresh.drop();
       }
     });

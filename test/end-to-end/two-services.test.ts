@@ -4,7 +4,7 @@ import pg from 'pg';
 import type { Context } from '../../src/domain/events.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import { serve, type Environment, type Running } from '../support/cli.js';
-import { notRun } from '../support/infra.js';
+import { kafkaConfig, notRun } from '../support/infra.js';
 import { installation, type Installation } from '../support/installation.js';
 import { differencesFromLog, wholeLog } from '../support/naive-fold.js';
 import { freshDatabase, temporaryDirectory, type TestDatabase } from '../support/postgres.js';
@@ -200,7 +200,7 @@ function severalInstances({ settings, forget }: Installation): void {
 
   /** How many processes have partitions of a subscriber's. */
   const membersOf = async (group: string) => {
-    const admin = connectKafka({ brokers: [settings.KAFKA_BROKERS!], topicPrefix: settings.KAFKA_TOPIC_PREFIX! }).admin();
+    const admin = connectKafka(kafkaConfig(settings.KAFKA_TOPIC_PREFIX, settings)).admin();
     await admin.connect();
     try {
       const { groups: [found] } = await admin.describeGroups([`${settings.KAFKA_TOPIC_PREFIX}${group}`]);

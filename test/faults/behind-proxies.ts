@@ -8,10 +8,11 @@ import { kafkaCommand, kafkaPidFile, startKafka } from '../../infra/kafka.js';
 import { runningPid } from '../../infra/processes.js';
 import { fetchSoftware } from '../../infra/software.js';
 import { directory as infraDirectory, settingsOf } from '../../infra/state.js';
+import type { KafkaConfig } from '../../src/infrastructure/kafka/kafka-client.js';
 import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded-postgres.js';
 import type { Environment } from '../support/cli.js';
 import { kafkaRequests } from '../support/kafka.js';
-import { elasticsearchSettings, kafkaSettings, runPrefix } from '../support/infra.js';
+import { elasticsearchSettings, kafkaConfig, kafkaSettings, runPrefix } from '../support/infra.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
@@ -33,7 +34,7 @@ export interface Servers {
   /** The service's settings: everything through the proxies. */
   settings: Environment;
   /** The same, past the proxies. A server that was started again may have moved. */
-  direct(): { databaseUrl: string; brokers: string[]; elasticsearch: { url: string; username: string; password: string; ca: string } };
+  direct(): { databaseUrl: string; kafka: KafkaConfig; elasticsearch: { url: string; username: string; password: string; ca: string } };
   close(): Promise<void>;
 }
 
@@ -91,7 +92,7 @@ export async function ownServers(): Promise<Servers> {
       KAFKA_BROKERS: `127.0.0.1:${through.kafka.port}`, ELASTICSEARCH_URL: `https://127.0.0.1:${through.elasticsearch.port}`, ELASTICSEARCH_CA: certificates.ca,
     },
     // Kafka sends its clients to the proxy, whatever port they asked first.
-    direct: () => ({ databaseUrl: postgres.url, brokers: [`127.0.0.1:${ports.broker}`], elasticsearch: { url: own.ELASTICSEARCH_URL, ...elasticsearch } }),
+    direct: () => ({ databaseUrl: postgres.url, kafka: { brokers: [`127.0.0.1:${ports.broker}`], topicPrefix: '' }, elasticsearch: { url: own.ELASTICSEARCH_URL, ...elasticsearch } }),
     close,
   };
 }
@@ -99,7 +100,7 @@ export async function ownServers(): Promise<Servers> {
 /** The servers that run here anyway, with proxies where nobody else is disturbed by them; `undefined` where they do not run. */
 export async function sharedServers(): Promise<Servers | undefined> {
   if (kafkaSettings === undefined || elasticsearchSettings === undefined) return undefined;
-  const { KAFKA_BROKERS, ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca } = elasticsearchSettings;
+  const { ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca } = elasticsearchSettings;
   const database = await freshDatabase();
   const postgres = await tcpProxy({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
   const elasticsearch = await tcpProxy({ host: '127.0.0.1', port: Number(new URL(url).port) });
@@ -109,7 +110,7 @@ export async function sharedServers(): Promise<Servers | undefined> {
       ...elasticsearchSettings, DATABASE_URL: database.url.replace(/:\d+\//, `:${postgres.port}/`), ELASTICSEARCH_URL: `https://127.0.0.1:${elasticsearch.port}`,
       KAFKA_TOPIC_PREFIX: `${runPrefix}-servers.`, ELASTICSEARCH_INDEX_PREFIX: `${runPrefix}-servers`,
     },
-    direct: () => ({ databaseUrl: database.url, brokers: KAFKA_BROKERS.split(','), elasticsearch: { url, username, password, ca } }),
+    direct: () => ({ databaseUrl: database.url, kafka: kafkaConfig(), elasticsearch: { url, username, password, ca } }),
     async close() {
       await postgres.close();
       await elasticsearch.close();

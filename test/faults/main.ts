@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { kafkaSettings, realServers } from '../support/infra.js';
+import { plainBroker, realServers } from '../support/infra.js';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { ownServers, serverNames, sharedServers } from './behind-proxies.js';
 import { crashPoints, realCrashPoints } from './crash-points.js';
@@ -45,8 +45,8 @@ const trials: Record<string, () => Promise<string>> = {
     }
   },
   async 'lost-answers'() {
-    if (kafkaSettings === undefined) throw new Error('Kafka is not up: npm run infra:up starts it');
-    return await lostAnswers(kafkaSettings.KAFKA_BROKERS, { times: Number(values.times) });
+    if (plainBroker === undefined) throw new Error('Kafka is not up: npm run infra:up starts it');
+    return await lostAnswers(plainBroker, { times: Number(values.times) });
   },
   async servers() {
     const faults = serverNames.flatMap((server) => faultNames.map((fault) => [server, fault] as const)).filter((one) => one.join(' ').includes(values.only));

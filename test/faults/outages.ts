@@ -5,6 +5,7 @@ import { freePort } from '../../src/infrastructure/free-port.js';
 import { fetchSoftware } from '../../infra/software.js';
 import { directory as infraDirectory } from '../../infra/state.js';
 import { serve, type Environment, type Running } from '../support/cli.js';
+import { inTheClear } from '../support/infra.js';
 import { installation } from '../support/installation.js';
 import { differencesFromLog } from '../support/naive-fold.js';
 import { freshDatabase, temporaryDirectory, type TestDatabase } from '../support/postgres.js';
@@ -39,7 +40,7 @@ export async function kafkaOutage({ seconds }: { seconds: number }): Promise<str
   const home = await temporaryDirectory();
   const ports = { broker: await freePort(), controller: await freePort() };
   const proxy = await tcpProxy({ host: '127.0.0.1', port: ports.broker });
-  const found = installation('no-feed', { KAFKA_BROKERS: `127.0.0.1:${proxy.port}` }) ?? fail('Kafka and Elasticsearch are needed: npm run infra:up');
+  const found = installation('no-feed', { ...inTheClear, KAFKA_BROKERS: `127.0.0.1:${proxy.port}` }) ?? fail('Kafka and Elasticsearch are needed: npm run infra:up');
   try {
     await startKafka(home, await fetchSoftware(infraDirectory), { ...ports, advertised: proxy.port });
     // Orders of customers who are known already: the copy learns of new ones through Kafka.

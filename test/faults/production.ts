@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Client } from '@elastic/elasticsearch';
-import { Kafka, logLevel } from 'kafkajs';
+import type { Kafka } from 'kafkajs';
 import type { ViewStore } from '../../src/application/ports/view-store.js';
 import type { View } from '../../src/application/projections/projection.js';
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
+import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
 import { roleNames, type Role } from '../../src/infrastructure/config.js';
@@ -124,14 +125,14 @@ export class Production implements AskedService {
 
   /** The views and the topics, past the proxies. */
   async look<T>(work: (seen: { stores: ReadonlyMap<View<object>, ViewStore<object>>; kafka: Kafka; search: Client; databaseUrl: string }) => Promise<T>): Promise<T> {
-    const { databaseUrl, brokers, elasticsearch } = this.servers.direct();
+    const { databaseUrl, kafka, elasticsearch } = this.servers.direct();
     const indexPrefix = this.environment.ELASTICSEARCH_INDEX_PREFIX ?? 'orderfold';
     const search = await connectElasticsearch({ ...elasticsearch, indexPrefix });
     const database = openDatabase(databaseUrl, 'orders');
     try {
       const stores = new Map<View<object>, ViewStore<object>>();
       for (const view of views) stores.set(view, await (view.home === 'views' ? new ElasticsearchViewStores(search, { indexPrefix }) : new PostgresViewStores(() => database)).open(view));
-      return await work({ stores, kafka: new Kafka({ clientId: 'trial', brokers, logLevel: logLevel.NOTHING }), search, databaseUrl });
+      return await work({ stores, kafka: connectKafka(kafka), search, databaseUrl });
     } finally {
       await database.close();
       await search.close();

@@ -13,7 +13,7 @@ import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-
 import { commandsTopic } from '../../src/infrastructure/kafka/kafka-topics.js';
 import { done, newCommand, refusal } from '../contracts/command-queue.contract.js';
 import { quiet } from '../support/events.js';
-import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { forgetTopics, kafkaConfig, notRun, plainBroker, runPrefix } from '../support/infra.js';
 import { isProduce, proxiedKafka, readTopic } from '../support/kafka.js';
 import { temporaryDirectory } from '../support/postgres.js';
 import { eventually } from '../support/service.js';
@@ -22,13 +22,13 @@ import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 const never = new AbortController().signal;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-if (kafkaSettings === undefined) notRun('the command queue in Kafka');
-else withKafka(kafkaSettings.KAFKA_BROKERS);
+if (plainBroker === undefined) notRun('the command queue in Kafka');
+else withKafka(plainBroker);
 
-function withKafka(brokers: string): void {
+function withKafka(plain: string): void {
   describe('the command queue in Kafka', function () {
     this.timeout(60_000);
-    const kafka = connectKafka({ brokers: brokers.split(','), topicPrefix: '' });
+    const kafka = connectKafka(kafkaConfig());
     let topicPrefix: string;
     let topics = 0;
     let closing: (() => Promise<unknown>)[];
@@ -47,7 +47,7 @@ function withKafka(brokers: string): void {
       return queue;
     }
     async function openThroughProxy(): Promise<{ queue: KafkaCommandQueue; proxy: TcpProxy }> {
-      const { kafka: through, proxy } = await proxiedKafka(brokers);
+      const { kafka: through, proxy } = await proxiedKafka(plain);
       closing.push(() => proxy.close());
       const queue = open(through);
       await queue.depth();

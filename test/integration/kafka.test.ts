@@ -16,15 +16,15 @@ import { OperatorError } from '../../src/infrastructure/operator-error.js';
 import { lostAnswers, TrustingPublisher } from '../faults/lost-answers.js';
 import { checkTopic } from '../support/chain.js';
 import { newEvent, partitions, quiet } from '../support/events.js';
-import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { forgetTopics, kafkaConfig, notRun, plainBroker, runPrefix } from '../support/infra.js';
 import { proxiedKafka, readTopic } from '../support/kafka.js';
 
 const codec = eventCodec(upcasters);
 const at = '2026-01-01T00:00:00.000Z';
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-if (kafkaSettings === undefined) notRun('Kafka');
-else withKafka(kafkaSettings.KAFKA_BROKERS);
+if (plainBroker === undefined) notRun('Kafka');
+else withKafka(plainBroker);
 
 /** A log of orders in memory, and the topic that a test fills from it. */
 class Trial {
@@ -128,8 +128,8 @@ function listening() {
   return { said, logger: { info: () => undefined, warn: say('warn'), error: say('error') } as unknown as typeof quiet };
 }
 
-function withKafka(brokers: string): void {
-  const kafka = connectKafka({ brokers: brokers.split(','), topicPrefix: '' });
+function withKafka(plain: string): void {
+  const kafka = connectKafka(kafkaConfig());
   let trials = 0;
   const newTrial = () => new Trial(kafka, `${runPrefix}-kafka-${++trials}.`);
 
@@ -213,7 +213,7 @@ function withKafka(brokers: string): void {
     });
 
     it('rejects while the broker is away, and goes on with another producer', async () => {
-      const { kafka: through, proxy } = await proxiedKafka(brokers);
+      const { kafka: through, proxy } = await proxiedKafka(plain);
       const publisher = new KafkaEventPublisher(through, { topicPrefix: trial.topicPrefix, partitions });
       try {
         const messages = await trial.append(30);
@@ -230,11 +230,11 @@ function withKafka(brokers: string): void {
     });
 
     it('loses no event when answers of the broker are lost', async () => {
-      expect(await lostAnswers(brokers, { times: 16, topicPrefix: `${runPrefix}-lost.` })).to.match(/^16 answers of Kafka lost, .* none lost, [1-9]\d* repeated, in order/);
+      expect(await lostAnswers(plain, { times: 16, topicPrefix: `${runPrefix}-lost.` })).to.match(/^16 answers of Kafka lost, .* none lost, [1-9]\d* repeated, in order/);
     });
 
     it('is tried by something that catches a publisher which trusts the idempotent producer', async () => {
-      const error = await lostAnswers(brokers, { times: 16, topicPrefix: `${runPrefix}-mutant.`, publisher: (...args) => new TrustingPublisher(...args) }).catch((reason: unknown) => reason);
+      const error = await lostAnswers(plain, { times: 16, topicPrefix: `${runPrefix}-mutant.`, publisher: (...args) => new TrustingPublisher(...args) }).catch((reason: unknown) => reason);
       expect(error).to.be.an('error').with.property('message').that.matches(/^lost: \d+ of \d+ events/);
     });
   });
@@ -404,7 +404,7 @@ function withKafka(brokers: string): void {
     });
 
     it('stops with an error when the broker is gone, and goes on where it was when it is started again', async () => {
-      const { kafka: through, proxy } = await proxiedKafka(brokers);
+      const { kafka: through, proxy } = await proxiedKafka(plain);
       const feed = new KafkaFeed({ kafka: through, codec, stores: {}, logger: quiet, topicPrefix: trial.topicPrefix, partitions });
       try {
         await trial.publish(await trial.append(50));
@@ -552,7 +552,7 @@ function withKafka(brokers: string): void {
 
     async function silenceForThePublisher(): Promise<void> {
       const trial = ends(newTrial(), (it) => it.end());
-      const { kafka: through, proxy } = ends(await proxiedKafka(brokers), (it) => it.proxy.close());
+      const { kafka: through, proxy } = ends(await proxiedKafka(plain), (it) => it.proxy.close());
       const publisher = ends(new KafkaEventPublisher(through, { topicPrefix: trial.topicPrefix, partitions }), (it) => it.close());
       const messages = await trial.append(30);
       await publisher.publish('orders', messages.slice(0, 10));
@@ -567,7 +567,7 @@ function withKafka(brokers: string): void {
 
     async function silenceForTheFeed(): Promise<void> {
       const trial = ends(newTrial(), (it) => it.end());
-      const { kafka: through, proxy } = ends(await proxiedKafka(brokers), (it) => it.proxy.close());
+      const { kafka: through, proxy } = ends(await proxiedKafka(plain), (it) => it.proxy.close());
       const feed = new KafkaFeed({ kafka: through, codec, stores: {}, logger: quiet, topicPrefix: trial.topicPrefix, partitions });
       const follower = ends(new Follower(feed), (it) => it.stop());
       await trial.publish(await trial.append(100));

@@ -1,6 +1,9 @@
 import type { Client } from '@elastic/elasticsearch';
 import type { Kafka } from 'kafkajs';
 import { readState, runningServers, settingsOf } from '../../infra/state.js';
+import { readConfig } from '../../src/infrastructure/config.js';
+import type { KafkaConfig } from '../../src/infrastructure/kafka/kafka-client.js';
+import type { Environment } from './cli.js';
 
 const state = await readState();
 const running = await runningServers();
@@ -10,9 +13,22 @@ const settings = state && settingsOf(state);
 export const kafkaSettings = running.kafka ? settings : undefined;
 export const elasticsearchSettings = running.elasticsearch ? settings : undefined;
 
+/** Its listener without TLS and login, for what reads along between client and broker. */
+export const plainBroker = state && running.kafka ? `127.0.0.1:${state.ports.broker}` : undefined;
+
+/** What is set for the other listener is not set. */
+export const inTheClear = { KAFKA_TLS: '', KAFKA_CA: '', KAFKA_SASL_MECHANISM: '', KAFKA_USERNAME: '', KAFKA_PASSWORD: '' };
+
+/** Of these settings, or of the real server. */
+export function kafkaConfig(topicPrefix = '', settings: Environment | undefined = kafkaSettings): KafkaConfig {
+  const { kafka } = readConfig({ ...settings, PROFILE: 'memory', FEED: 'kafka', VIEWS: 'memory', COMMAND_QUEUE: 'memory' });
+  if (kafka === undefined) throw new Error('Kafka is not configured');
+  return { ...kafka, topicPrefix };
+}
+
 /** The same for the adapters, with names that belong to this test run alone. */
 export const realServers = settings && running.kafka && running.elasticsearch ? {
-  kafka: { brokers: settings.KAFKA_BROKERS.split(','), topicPrefix: `orderfold-test-${process.pid}.` },
+  kafka: kafkaConfig(`orderfold-test-${process.pid}.`),
   elasticsearch: {
     url: settings.ELASTICSEARCH_URL, username: settings.ELASTICSEARCH_USERNAME, password: settings.ELASTICSEARCH_PASSWORD, ca: settings.ELASTICSEARCH_CA,
     indexPrefix: `orderfold-test-${process.pid}`,

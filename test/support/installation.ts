@@ -1,7 +1,7 @@
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import type { Environment } from './cli.js';
-import { elasticsearchSettings, forgetTopics, kafkaSettings, runPrefix } from './infra.js';
+import { elasticsearchSettings, forgetTopics, kafkaConfig, kafkaSettings, runPrefix } from './infra.js';
 
 /** What belongs to one production installation on servers that it shares with others. */
 export interface Installation {
@@ -23,7 +23,7 @@ export function installation(name: string, settings: Environment = {}): Installa
       KAFKA_TOPIC_PREFIX: topicPrefix, ELASTICSEARCH_INDEX_PREFIX: indexPrefix, ...settings,
     },
     async forget() {
-      await forgetTopics(connectKafka({ brokers: [settings.KAFKA_BROKERS ?? shared.KAFKA_BROKERS], topicPrefix }), topicPrefix);
+      await forgetTopics(connectKafka(kafkaConfig(topicPrefix, { ...shared, ...settings })), topicPrefix);
       const { ELASTICSEARCH_URL: url, ELASTICSEARCH_USERNAME: username, ELASTICSEARCH_PASSWORD: password, ELASTICSEARCH_CA: ca } = shared;
       const client = await connectElasticsearch({ url, username, password, ca, indexPrefix });
       const names = Object.keys(await client.indices.get({ index: `${indexPrefix}-*` }));

@@ -12,7 +12,7 @@ import type { Context } from '../../domain/events.js';
 import type { Config } from '../config.js';
 import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../elasticsearch/elasticsearch-view-store.js';
-import { connectKafka } from '../kafka/kafka-client.js';
+import { checkKafka, connectKafka } from '../kafka/kafka-client.js';
 import { KafkaCommandQueue } from '../kafka/kafka-command-queue.js';
 import { KafkaEventPublisher } from '../kafka/kafka-event-publisher.js';
 import { KafkaFeed } from '../kafka/kafka-feed.js';
@@ -106,7 +106,11 @@ const logFeed = new ContainerModule(({ bind }) => {
 });
 
 const kafkaClient = new ContainerModule(({ bind }) => {
-  bind(Token.kafka).toResolvedValue(({ kafka }: Config) => connectKafka(configured(kafka)), [Token.config]);
+  bind(Token.kafka).toResolvedValue(async ({ kafka: config }: Config, logger: Logger) => {
+    const kafka = connectKafka(configured(config));
+    await checkKafka(configured(config), logger);
+    return kafka;
+  }, [Token.config, Token.logger]);
 });
 
 const kafkaFeed = new ContainerModule(({ bind }) => {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { connect as connectTcp } from 'node:net';
-import { connect as connectTls, type PeerCertificate } from 'node:tls';
 import type { Client } from '@elastic/elasticsearch';
 import type { ViewDeclaration } from '../../application/projections/projection.js';
+import type { Check } from '../check.js';
 import { OperatorError } from '../operator-error.js';
+import { certificateOf, checkListening, type Address } from '../tls.js';
 import { connectElasticsearch, connectionFaultOf, faultOf, told, type ElasticsearchConfig } from './elasticsearch-client.js';
 import { createIndex, indexNamesOf, indexState } from './elasticsearch-index.js';
 
@@ -32,14 +32,6 @@ interface Made {
   why?: string;
 }
 
-export interface Check {
-  what: string;
-  /** Without it the later ones need not be asked. */
-  vital: boolean;
-  /** What was found; rejects with what is wrong. */
-  ask(): Promise<string>;
-}
-
 /** What an operator does with the cluster that the views live in. Needs no database, and opens no view. */
 export interface SearchAdministration {
   status(): Promise<SearchStatus>;
@@ -48,9 +40,6 @@ export interface SearchAdministration {
   checks: readonly Check[];
   close(): Promise<void>;
 }
-
-const connectTimeoutMs = 5_000;
-const dayMs = 86_400_000;
 
 /** What the store of a view does with its indices: infra/elasticsearch.ts gives its user the same. */
 const indexPrivileges = ['create_index', 'delete_index', 'manage', 'read', 'write'] as const;
@@ -73,7 +62,7 @@ export async function administerElasticsearch(config: ElasticsearchConfig, views
     }),
     create: () => telling(() => Promise.all(views.map((view) => make(client, view, indexPrefix)))),
     checks: [
-      { what: 'connection', vital: true, ask: () => connection(new URL(url)) },
+      { what: 'connection', vital: true, ask: () => connection(url) },
       { what: 'TLS', vital: true, ask: () => certificate(config) },
       { what: 'login', vital: true, ask: () => telling(() => login(client, config)) },
       { what: 'rights', vital: false, ask: () => telling(() => rights(client, config)) },
@@ -102,50 +91,31 @@ async function make(client: Client, view: ViewDeclaration, prefix: string): Prom
   }
 }
 
-function connection({ hostname, port }: URL): Promise<string> {
-  const at = { host: bare(hostname), port: Number(port || 443) };
-  return new Promise((resolve, reject) => {
-    const socket = connectTcp({ ...at, timeout: connectTimeoutMs }, () => {
-      socket.destroy();
-      resolve(`${at.host}:${at.port}`);
-    });
-    socket.on('timeout', () => { socket.destroy(new Error('no answer')); });
-    socket.on('error', (error) => { reject(new OperatorError(`${at.host}:${at.port} cannot be reached (${error.message}): check ELASTICSEARCH_URL`)); });
-  });
+async function connection(url: string): Promise<string> {
+  const at = addressOf(url);
+  await checkListening(at).catch((error: unknown) => { throw new OperatorError(`${at.host}:${at.port} cannot be reached (${(error as Error).message}): check ELASTICSEARCH_URL`); });
+  return `${at.host}:${at.port}`;
 }
 
-/** Looks at the certificate even where it is refused: the date says more than the refusal. */
 async function certificate({ url, ca }: ElasticsearchConfig): Promise<string> {
-  const { hostname, port } = new URL(url);
-  const host = bare(hostname);
-  const authority = ca === undefined ? undefined : await readFile(ca);
-  const { refusal, shown } = await new Promise<{ refusal: string | undefined; shown: PeerCertificate }>((resolve, reject) => {
-    const socket = connectTls({ host, port: Number(port || 443), servername: /^[\d.]+$|:/.test(host) ? '' : host, rejectUnauthorized: false, ...(authority && { ca: authority }), timeout: connectTimeoutMs }, () => {
-      const found = { refusal: socket.authorized ? undefined : String((socket.authorizationError as Error | string | undefined) ?? 'not trusted'), shown: socket.getPeerCertificate() };
-      socket.destroy();
-      resolve(found);
-    });
-    socket.on('timeout', () => { socket.destroy(new Error('no answer')); });
-    socket.on('error', (error: Error) => { reject(new OperatorError(told(connectionFaultOf(error.message), url))); });
-  });
-  const days = Math.floor((Date.parse(shown.valid_to) - Date.now()) / dayMs);
-  const validity = `valid until ${new Date(shown.valid_to).toISOString()}`;
-  if (refusal !== undefined) throw new OperatorError(`${told(connectionFaultOf(refusal), url)} It is ${validity}`);
-  return `the certificate is trusted, and ${validity}: ${days} days left`;
+  const { refusal, validUntil, daysLeft } = await certificateOf(addressOf(url), ca === undefined ? {} : { ca: await readFile(ca) })
+    .catch((error: unknown) => { throw new OperatorError(told(connectionFaultOf((error as Error).message), url)); });
+  if (refusal !== undefined) throw new OperatorError(`${told(connectionFaultOf(refusal), url)} It is valid until ${validUntil}`);
+  return `the certificate is trusted, and valid until ${validUntil}: ${daysLeft} days left`;
 }
 
-async function login(client: Client, { username }: ElasticsearchConfig): Promise<string> {
+async function login(client: Client, config: ElasticsearchConfig): Promise<string> {
   const { status, number_of_nodes: nodes } = await client.cluster.health();
   if (status === 'red') throw new OperatorError('the cluster is red: some of its data is not at hand');
-  return `${username}, the cluster is ${status} with ${nodes} node${nodes === 1 ? '' : 's'}`;
+  return `${who(config)}, the cluster is ${status} with ${nodes} node${nodes === 1 ? '' : 's'}`;
 }
 
-async function rights(client: Client, { username, indexPrefix }: ElasticsearchConfig): Promise<string> {
-  const names = `${indexPrefix}-*`;
+async function rights(client: Client, config: ElasticsearchConfig): Promise<string> {
+  const names = `${config.indexPrefix}-*`;
   const { has_all_requested: all, cluster, index } = await client.security.hasPrivileges({ cluster: ['monitor'], index: [{ names: [names], privileges: [...indexPrivileges] }] });
   const missing = [...Object.entries(cluster), ...Object.entries(index[names] ?? {})].filter(([, has]) => !has).map(([privilege]) => privilege);
-  if (!all) throw new OperatorError(`${username} lacks ${missing.join(', ')} on ${names}: check the user's roles`);
-  return `${username} may do all that is needed on ${names}`;
+  if (!all) throw new OperatorError(`${who(config)} lacks ${missing.join(', ')} on ${names}: check ${'apiKey' in config ? 'its privileges' : 'the user\'s roles'}`);
+  return `${who(config)} may do all that is needed on ${names}`;
 }
 
 async function index(client: Client, view: ViewDeclaration, prefix: string): Promise<string> {
@@ -157,6 +127,11 @@ async function index(client: Client, view: ViewDeclaration, prefix: string): Pro
 }
 
 /** URLs put IPv6 addresses in brackets. */
-function bare(hostname: string): string {
-  return hostname.replace(/^\[|\]$/g, '');
+function addressOf(url: string): Address {
+  const { hostname, port } = new URL(url);
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) };
+}
+
+function who(config: ElasticsearchConfig): string {
+  return 'apiKey' in config ? 'the API key' : config.username;
 }

@@ -2,28 +2,28 @@ import { readFile } from 'node:fs/promises';
 import type { Client, ClientOptions } from '@elastic/elasticsearch';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { OperatorError } from '../operator-error.js';
+import { tlsFaultOf, type TlsFault } from '../tls.js';
 
-export interface ElasticsearchConfig {
+export type ElasticsearchConfig = {
   /** `https://…`. */
   url: string;
-  username: string;
-  password: string;
   /** PEM file; absent: the authorities that Node.js trusts. */
   ca?: string;
   /** Begins the name of every index and alias. */
   indexPrefix: string;
-}
+} & ({ username: string; password: string } | { apiKey: string });
 
 const requestTimeoutMs = 10_000;
 
 /** Loaded at first use: it takes 0.4 s, which the other profiles need not wait for. */
-export async function connectElasticsearch({ url, username, password, ca }: ElasticsearchConfig, options: ClientOptions = {}): Promise<Client> {
+export async function connectElasticsearch(config: ElasticsearchConfig, options: ClientOptions = {}): Promise<Client> {
+  const { url, ca } = config;
   const { Client } = await import('@elastic/elasticsearch');
   const authority = ca === undefined ? undefined : await readFile(ca).catch((error: unknown) => {
     throw new OperatorError(`The certificate authority of Elasticsearch cannot be read (${(error as Error).message}): check ELASTICSEARCH_CA.`);
   });
   return new Client({
-    node: url, auth: { username, password }, tls: { rejectUnauthorized: true, ...(authority !== undefined && { ca: authority }) },
+    node: url, auth: 'apiKey' in config ? { apiKey: config.apiKey } : { username: config.username, password: config.password }, tls: { rejectUnauthorized: true, ...(authority !== undefined && { ca: authority }) },
     // What failed is tried again by whoever asked: only they know whether it may be done twice.
     maxRetries: 0, requestTimeout: requestTimeoutMs,
     // An error otherwise carries the connection with it, and a log the certificate authority byte by byte.
@@ -34,32 +34,22 @@ export async function connectElasticsearch({ url, username, password, ca }: Elas
 
 /** What keeps a cluster from answering as it should. */
 export type Fault =
-  | 'certificate expired' | 'certificate not yet valid' | 'certificate of another host' | 'certificate not trusted' | 'plain HTTP' | 'no common TLS'
-  | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'unreachable';
+  | TlsFault | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'unreachable';
 
 const advice: Record<Fault, string> = {
   'certificate expired': 'the certificate has expired: renew it',
   'certificate not yet valid': 'the certificate is not valid yet: compare the clocks of both machines',
   'certificate of another host': 'the certificate is for another host name: check ELASTICSEARCH_URL',
   'certificate not trusted': 'the certificate is not signed by the authority in ELASTICSEARCH_CA: check that file',
-  'plain HTTP': 'it does not speak TLS there: check ELASTICSEARCH_URL',
+  'own certificate refused': 'it wants a certificate of ours, which is not supported: log in with a user or an API key',
+  'not TLS': 'it does not speak TLS there: check ELASTICSEARCH_URL',
   'no common TLS': 'no TLS connection could be agreed on: compare the versions and ciphers of both sides',
-  'login refused': 'it refused the login: check ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD',
-  'not allowed': 'the user may not do this: check the roles of ELASTICSEARCH_USERNAME',
+  'login refused': 'it refused the login: check ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or ELASTICSEARCH_API_KEY',
+  'not allowed': 'the user may not do this: check the roles of ELASTICSEARCH_USERNAME, or the privileges of ELASTICSEARCH_API_KEY',
   'not Elasticsearch': 'what answers there is not Elasticsearch: check ELASTICSEARCH_URL',
   'index missing': 'the index is missing: `orderfold search create` makes it, and the view is folded anew',
   'unreachable': 'it cannot be reached',
 };
-
-/** Of a connection that failed. Node.js has no common code for these: the texts are OpenSSL's and its own. */
-const connectionFaults: [RegExp, Fault][] = [
-  [/certificate has expired|CERT_HAS_EXPIRED/i, 'certificate expired'],
-  [/certificate is not yet valid|CERT_NOT_YET_VALID/i, 'certificate not yet valid'],
-  [/altname|does not match certificate/i, 'certificate of another host'],
-  [/self.signed|certificate|CERT_|UNABLE_TO_/i, 'certificate not trusted'],
-  [/wrong version number|packet length too long|unknown protocol/i, 'plain HTTP'],
-  [/EPROTO|SSL routines/, 'no common TLS'],
-];
 
 /** Where an answer tells item by item what would otherwise be the error of the whole. */
 export class ElasticsearchFault extends Error {
@@ -88,7 +78,7 @@ export function faultOf(error: unknown): Fault | undefined {
 
 /** `message`: OpenSSL's, Node.js's or the client's. */
 export function connectionFaultOf(message: string): Fault {
-  return connectionFaults.find(([text]) => text.test(message))?.[1] ?? 'unreachable';
+  return tlsFaultOf(message) ?? 'unreachable';
 }
 
 /** `status`: of a whole answer, or of an item in it. */

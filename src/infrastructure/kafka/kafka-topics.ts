@@ -4,7 +4,7 @@ import { OperatorError } from '../operator-error.js';
 import { loadKafkajs } from './kafka-client.js';
 
 /** Events are kept for ever: whoever comes late reads them from the beginning. */
-const retention = { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' };
+export const retention = { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' };
 
 export function eventsTopic(prefix: string, context: Context): string {
   return `${prefix}${context}.events`;

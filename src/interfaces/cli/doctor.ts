@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { compose, type Service } from '../../infrastructure/composition/compose.js';
-import { processEnvironment, readConfig, settings, type Setting } from '../../infrastructure/config.js';
+import { openKafkaAdministration, openSearchAdministration } from '../../infrastructure/composition/administration.js';
+import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/config.js';
+import { runChecks } from './checks.js';
 
 export function registerDoctor(program: Command): void {
   program.command('doctor')
@@ -35,6 +37,15 @@ export function registerDoctor(program: Command): void {
           return `${position} events, the last ${events.length} without a hole, epoch ${epoch}`;
         });
       }
+      // Of what the profile uses.
+      const checking = [
+        ...service.config.adapters.views === 'elasticsearch' ? [{ about: 'Elasticsearch', open: () => openSearchAdministration(readSearchConfig(environment)) }] : [],
+        ...service.config.kafka !== undefined ? [{ about: 'Kafka', open: () => Promise.resolve(openKafkaAdministration(readKafkaSettings(environment))) }] : [],
+      ];
+      for (const { about, open } of checking) {
+        const administration = await open();
+        await runChecks(administration.checks.map((one) => ({ ...one, what: `${about}, ${one.what}` })), false).finally(() => administration.close());
+      }
       await check('views', async () => (await viewStates()).map(({ name, progress, error }) => error !== undefined ? `${name} ${error}` : `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
       await service.close();
     });
@@ -43,6 +54,6 @@ export function registerDoctor(program: Command): void {
 /** What was set; secrets are masked, in URLs too. */
 function shown(name: Setting, value: string | undefined): string {
   if (value === undefined || value === '') return '(default)';
-  if (/SECRET|PASSWORD/.test(name)) return '********';
+  if (/SECRET|PASSWORD|API_KEY/.test(name)) return '********';
   return value.replace(/(:\/\/[^:/@]*:)[^@]*@/, '$1********@');
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { openSearchAdministration, type Check, type SearchAdministration } from '../../infrastructure/composition/search-administration.js';
+import { openSearchAdministration, type SearchAdministration } from '../../infrastructure/composition/administration.js';
 import { processEnvironment, readSearchConfig } from '../../infrastructure/config.js';
+import { runChecks } from './checks.js';
 
 interface Options { json?: boolean }
 
@@ -13,7 +14,7 @@ export function registerSearch(program: Command): void {
   };
   subcommand('status', 'the cluster, and the index of each view', status);
   subcommand('create', 'make the indices and aliases that are missing; refuse those that are not as declared', create);
-  subcommand('check', 'check the connection, the certificate, the login, the rights and the indices', check);
+  subcommand('check', 'check the connection, the certificate, the login, the rights and the indices', ({ checks }, json) => runChecks(checks, json));
 }
 
 async function withSearch(work: (administration: SearchAdministration) => Promise<void>): Promise<void> {
@@ -41,21 +42,4 @@ async function create(administration: SearchAdministration, json: boolean): Prom
   if (json) console.log(JSON.stringify(made));
   else for (const { view, alias, outcome, why } of made) console.log(`${outcome.padEnd(7)} ${view}: ${why ?? alias}`);
   if (made.some(({ outcome }) => outcome === 'refused')) process.exitCode = 1;
-}
-
-async function check({ checks }: SearchAdministration, json: boolean): Promise<void> {
-  const results: { check: string; ok: boolean; detail: string }[] = [];
-  let stopped: string | undefined;
-  for (const { what, vital, ask } of checks) {
-    const { ok, detail } = stopped === undefined ? await answerOf(ask) : { ok: false, detail: `not asked without ${stopped}` };
-    if (!ok && vital) stopped ??= what;
-    results.push({ check: what, ok, detail });
-    if (!json) console.log(`${ok ? 'ok    ' : 'FAILED'}  ${what}: ${detail}`);
-  }
-  if (json) console.log(JSON.stringify(results));
-  if (results.some(({ ok }) => !ok)) process.exitCode = 1;
-}
-
-async function answerOf(ask: Check['ask']): Promise<{ ok: boolean; detail: string }> {
-  return ask().then((detail) => ({ ok: true, detail }), (error: unknown) => ({ ok: false, detail: (error as Error).message }));
 }

@@ -3,7 +3,8 @@ import type { ViewDeclaration } from '../../application/projections/projection.j
 import { administerElasticsearch, type SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
 import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.js';
 
-export type { Check, SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
+export type { SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
+export { administerKafka as openKafkaAdministration } from '../kafka/kafka-administration.js';
 
 /** Of the views that live in the query store, whoever serves them. */
 export function openSearchAdministration(config: ElasticsearchConfig): Promise<SearchAdministration> {
