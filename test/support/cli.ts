@@ -11,7 +11,7 @@ const command = compiled ? [main] : ['--import', 'tsx', main];
 export type Environment = Partial<Record<Setting | 'NODE_OPTIONS' | 'OTEL_BSP_SCHEDULE_DELAY', string>>;
 
 export function start(args: readonly string[], environment: Environment = {}): ChildProcess {
-  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH|OTEL)_\w+)$/.test(name)));
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH|OTEL)_\w+|NODE_V8_COVERAGE)$/.test(name)));
   return spawn(process.execPath, [...command, ...args], { env: { ...own, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
