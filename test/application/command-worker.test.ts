@@ -182,11 +182,11 @@ describe('the command worker', () => {
     const slow: Parts = {
       async handle(command, request) {
         begun++;
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await new Promise((resolve) => setTimeout(resolve, 1_200));
         return app.customers(command as CustomerCommand, request);
       },
     };
-    await Promise.all([drain(slow, { leaseMs: 60 }), drain(slow, { leaseMs: 60 })]);
+    await Promise.all([drain(slow, { leaseMs: 500 }), drain(slow, { leaseMs: 500 })]);
     stop.abort();
     expect(begun).to.equal(1);
   });
