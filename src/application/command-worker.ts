@@ -2,6 +2,7 @@ import { Rejection } from '../domain/shared/rejection.js';
 import type { Seen } from './caller.js';
 import { formatToken } from './consistency.js';
 import { outcomeOf, type CommandOutcome, type Request } from './execute.js';
+import { mayPass } from './passing.js';
 import type { Clock } from './ports/clock.js';
 import type { CommandEnd, CommandWork, Lease, NewCommand } from './ports/command-queue.js';
 import type { EventStore } from './ports/event-store.js';
@@ -34,8 +35,6 @@ const waitMs = 1_000;
 const mostSurprises = 3;
 /** A command that takes its process down each time must not do so for ever. */
 const mostAttempts = 20;
-
-const passing: ReadonlySet<string> = new Set(['log.unavailable', 'view.unavailable', 'view.behind', 'stream.conflict', 'idempotency.in-progress']);
 
 type Ending = Exclude<CommandEnd, { status: 'cancelled' }>;
 interface Task { lease: Lease; isHeld: (forMs?: number) => boolean }
@@ -89,7 +88,7 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
           return succeeded(await handle(command.command, request, command.seen));
         } catch (error) {
           trouble = error;
-          if (error instanceof Rejection && !passing.has(error.code)) return { status: 'refused', code: error.code, details: error.details };
+          if (error instanceof Rejection && !mayPass(error)) return { status: 'refused', code: error.code, details: error.details };
           if (!(error instanceof Rejection)) surprises++;
           if (!(error instanceof Rejection) || error.details.outcome === 'unknown') mayBeDone = true;
         }

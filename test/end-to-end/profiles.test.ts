@@ -30,7 +30,7 @@ suite('memory', async (_, file) => {
   if (customerCommands === undefined || orderCommands === undefined || customers === undefined || orders === undefined) throw new Error('a context is missing');
   const input = await open(file);
   const { applied } = await importLines({ ...service, customerCommands, orderCommands, customersLog: customers }, input, {
-    inFlight: 64, policyTimeoutMs: 30_000, rejectedFile: `${file}.rejected`, stop: new AbortController().signal, onProgress: () => undefined,
+    inFlight: 64, policyTimeoutMs: 30_000, rejectedFile: `${file}.rejected`, stop: new AbortController().signal, onProgress: () => undefined, outageMs: 30_000, onWaiting: () => undefined,
   });
   await input.close();
   const all = `customers:${(await customers.head()).position}:0, orders:${(await orders.head()).position}:0`;

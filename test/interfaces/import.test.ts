@@ -34,8 +34,8 @@ describe('an import whose refusals cannot be written', function () {
     const { customerCommands, orderCommands, stores, settled, run } = service;
     const input = await open(join(directory, 'lines.ndjson'));
     try {
-      return await importLines({ customerCommands: customerCommands!, orderCommands: orderCommands!, customersLog: stores.customers!, settled, run }, input, {
-        inFlight: 8, policyTimeoutMs: 5_000, rejectedFile, stop: new AbortController().signal, onProgress: () => undefined,
+      return await importLines({ customerCommands: customerCommands!, orderCommands: orderCommands!, customersLog: stores.customers!, config: service.config, settled, run }, input, {
+        inFlight: 8, policyTimeoutMs: 5_000, rejectedFile, stop: new AbortController().signal, onProgress: () => undefined, outageMs: 10_000, onWaiting: () => undefined,
       });
     } finally {
       await input.close();

@@ -5,6 +5,7 @@ import type { ConsistencyToken } from '../../application/consistency.js';
 import type { CustomerCommands } from '../../application/customers/customer-commands.js';
 import type { CommandOutcome, Request } from '../../application/execute.js';
 import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
+import { partitionOf } from '../../application/partition.js';
 import type { EventStore } from '../../application/ports/event-store.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';
@@ -14,6 +15,7 @@ import { commandFields, customerCommandTypes, identifier, orderCommandTypes, val
 import { instant } from '../instants.js';
 import { parseStrictJson } from '../http/strict-json.js';
 import { RejectedLines } from './rejected-lines.js';
+import { throughOutages } from './through-outages.js';
 
 /** So far: lines and bytes read, seconds since the beginning. */
 export interface ImportProgress {
@@ -28,6 +30,10 @@ export interface ImportOptions {
   rejectedFile: string;
   stop: AbortSignal;
   onProgress: (now: ImportProgress) => void;
+  /** How long an outage is waited for, before the import stops. */
+  outageMs: number;
+  /** Told that it waits for an outage to end, and for which one. */
+  onWaiting: (code: string) => void;
 }
 
 export interface ImportSummary {
@@ -40,7 +46,7 @@ export interface ImportSummary {
 }
 
 type Line = { id: string; at: string; type: CommandType; customerId?: string; orderId?: string };
-type Importing = Pick<Service, 'settled' | 'run'> & { customerCommands: CustomerCommands; orderCommands: OrderCommands; customersLog: EventStore };
+type Importing = Pick<Service, 'settled' | 'run'> & { config: Pick<Service['config'], 'partitions'>; customerCommands: CustomerCommands; orderCommands: OrderCommands; customersLog: EventStore };
 
 /** Refusals that may only say that the policies have not got so far. */
 const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
@@ -52,7 +58,7 @@ const retries = 5;
 const copyWaitMs = 30_000;
 
 /** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others are under way together. */
-export async function importLines(service: Importing, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress }: ImportOptions): Promise<ImportSummary> {
+export async function importLines(service: Importing, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress, outageMs, onWaiting }: ImportOptions): Promise<ImportSummary> {
   const began = performance.now();
   const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
   const chains = new Map<string, Promise<unknown>>();
@@ -60,7 +66,8 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
   const buyers = new Map<string, string>();
   /** Customers with lines whose consequences may not be there yet. */
   const unsettled = new Set<string>();
-  const settled = shared(() => service.settled(policyTimeoutMs));
+  const patiently = <T>(work: () => Promise<T>) => throughOutages({ outageMs, stop, onWaiting }, work);
+  const settled = shared(() => patiently(() => service.settled(policyTimeoutMs)));
   const open = new Set<Promise<void>>();
   let failure: Error | undefined;
   const rejected = new RejectedLines(rejectedFile, (error) => { failure ??= error; });
@@ -88,7 +95,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
       const work: Promise<void> = inOrder(chains, keysOf(line, customerId), () => (failure === undefined ? run(line, customerId) : Promise.reject(failure)))
         .then((outcome) => { summary[outcome.replayed ? 'replayed' : 'applied']++; })
         .catch((error: unknown) => {
-          if (!(error instanceof Rejection) || error.code === 'log.unavailable') failure ??= error instanceof Error ? error : new Error('a line failed', { cause: error });
+          if (!(error instanceof Rejection)) failure ??= error instanceof Error ? error : new Error('a line failed', { cause: error });
           else {
             summary.rejected++;
             rejected.add(number, error, text);
@@ -101,8 +108,8 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
     }
     await Promise.all(open);
     await rejected.close();
-    if (failure !== undefined) throw failure;
-    if (!stop.aborted) await service.settled(policyTimeoutMs);
+    if (failure !== undefined && !stop.aborted) throw failure;
+    if (!stop.aborted) await settled();
     return { ...summary, seconds: (performance.now() - began) / 1_000 };
   } finally {
     workers.abort();
@@ -117,10 +124,10 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
     if (consequential.has(line.type)) unsettled.add(customerId);
     for (let tries = 1; ; tries++) {
       try {
-        return await give(line);
+        return await patiently(() => give(line));
       } catch (error) {
         if (!(error instanceof Rejection) || tries > retries) throw error;
-        if (error.code === 'customer.unknown' && line.type === 'PlaceOrder' && await registered(line.customerId ?? '')) continue;
+        if (error.code === 'customer.unknown' && line.type === 'PlaceOrder' && await patiently(() => registered(line.customerId ?? ''))) continue;
         if (!passing.has(error.code)) throw error;
         // Once the policies have reacted to all there is, a refusal is one.
         if (tries > 1 && error.code !== 'order.not-approved') throw error;
@@ -148,7 +155,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
     if (seen.has(customerId)) return false;
     const last = (await service.customersLog.readStream(`customer-${customerId}`)).at(-1);
     if (last === undefined) return false;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    seen.set(customerId, { context: 'customers', position: last.position, partition: partitionOf(customerId, service.config.partitions) });
     return true;
   }
 }

@@ -5,6 +5,7 @@ import { importLines, type ImportProgress, type ImportSummary } from './import-l
 import { untilInterrupted, withService } from './with-service.js';
 
 const plainLineEveryMs = 2_000;
+const outageMs = 60_000;
 
 export function registerImport(program: Command): void {
   program.command('import <file>')
@@ -12,7 +13,7 @@ export function registerImport(program: Command): void {
     .option('--in-flight <n>', 'lines under way at the same time', positive, 64)
     .option('--policy-timeout <seconds>', 'how long a line waits for the policies that it depends on', positive, 30)
     .option('--json', 'print the summary as JSON')
-    .addHelpText('after', '\nExit codes: 0 all lines are in, 2 some were refused (see <file>.rejected.ndjson), 1 it could not run, 130 it was interrupted.')
+    .addHelpText('after', '\nExit codes: 0 all lines are in, 2 some were refused (see <file>.rejected.ndjson), 1 it could not run, or an outage lasted longer than a minute (run it again), 130 it was interrupted.')
     .action(async (file: string, options: { inFlight: number; policyTimeout: number; json?: true }) => {
       const input = await open(file).catch((error: unknown) => { throw new OperatorError(`${file} cannot be read (${(error as Error).message}).`); });
       const rejectedFile = `${file}.rejected.ndjson`;
@@ -21,10 +22,10 @@ export function registerImport(program: Command): void {
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
       try {
-        const summary = await withService(({ customerCommands, orderCommands, stores: { customers: customersLog }, settled, run }) => {
+        const summary = await withService(({ customerCommands, orderCommands, stores: { customers: customersLog }, config, settled, run }) => {
           if (customerCommands === undefined || orderCommands === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
-          return importLines({ customerCommands, orderCommands, customersLog, settled, run }, input, {
-            inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); },
+          return importLines({ customerCommands, orderCommands, customersLog, config, settled, run }, input, {
+            inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); }, outageMs, onWaiting: sayingNowAndThen(),
           });
         });
         if (options.json) console.log(JSON.stringify(summary));
@@ -47,6 +48,16 @@ function showProgress(size: number): (now: ImportProgress) => void {
     const left = bytes === 0 ? 0 : seconds * (size - bytes) / bytes;
     const text = `${lines} lines, ${Math.round(lines / Math.max(seconds, 0.001))}/s, ${Math.round(100 * bytes / Math.max(size, 1))} %, about ${Math.ceil(left)} s left`;
     process.stderr.write(terminal ? `\r\u001b[K${text}` : `${text}\n`);
+  };
+}
+
+/** What it waits for, at most once a while. */
+function sayingNowAndThen(): (code: string) => void {
+  let last = -Infinity;
+  return (code) => {
+    if (performance.now() - last < plainLineEveryMs) return;
+    last = performance.now();
+    process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[K' : ''}waiting: ${code}\n`);
   };
 }
 
