@@ -64,8 +64,11 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
     lifecycle.opens('embedded PostgreSQL', () => server.close());
     urls = { customers: server.url, orders: server.url };
   }
-  const open = async (schema: Schema, url: string) => {
-    await migrate(url, [schema]);
+  const hasViews = config.adapters.views === 'postgres';
+  for (const url of new Set(config.contexts.map((context) => configured(urls[context])))) {
+    await migrate(url, [...config.contexts.filter((context) => urls[context] === url), ...(hasViews ? ['views'] as const : [])]);
+  }
+  const open = (schema: Schema, url: string) => {
     const database = openDatabase(url, schema);
     lifecycle.opens(`database of ${schema}`, () => database.close());
     return database;
@@ -73,10 +76,10 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
   const databases: Databases = { logs: {}, views: {} };
   for (const context of config.contexts) {
     const url = configured(urls[context]);
-    const log = databases.logs[context] = await open(context, url);
+    const log = databases.logs[context] = open(context, url);
     await keepPartitions(log, config.partitions);
     // A view lies beside the log of the context that serves it, in a schema of its own: whatever else a process serves, it is found there.
-    if (config.adapters.views === 'postgres') databases.views[context] = Object.values(databases.views).find((views) => views.url === url) ?? await open('views', url);
+    if (hasViews) databases.views[context] = Object.values(databases.views).find((views) => views.url === url) ?? open('views', url);
   }
   const pruning = pruneHourly(config.contexts.map((context) => logOf(databases, context)), config.idempotencyRetentionHours, logger);
   lifecycle.opens('hourly pruning', () => pruning.end());

@@ -5,10 +5,12 @@ import { OperatorError } from '../operator-error.js';
 import { packageRoot } from '../package-root.js';
 import { connectionOptions, type Schema } from './database.js';
 import { isOutage } from './outage.js';
+import { refuseTransactionPooling } from './session-pooling.js';
 import { setUpSession } from './session.js';
 
 const migrations = join(packageRoot, 'src/infrastructure/postgres/migrations');
 const lock = 0x6f726466; // "ordf"
+const oldestVersion = 140_000;
 
 /**
  * Brings the schemas of a database up to date; safe when several processes do it at once.
@@ -21,6 +23,8 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
     await client.connect();
     // An index on a large table takes as long as it takes.
     await setUpSession(client, { statement_timeout: '0' });
+    await refuseTransactionPooling(url, client);
+    await checkServer(client, url);
     // node-pg-migrate's own lock gives up at once; waiting is what a second process wants.
     await client.query('select pg_advisory_lock($1)', [lock]);
     for (const schema of schemas) {
@@ -40,6 +44,7 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
       });
     }
   } catch (error) {
+    if (error instanceof OperatorError) throw error;
     const { host, pathname } = new URL(url);
     const reason = error instanceof AggregateError ? error.errors.map(String).join('; ') : error instanceof Error ? error.message : String(error);
     if (isOutage(error) || /ECONN|ENOTFOUND|timeout/.test(reason)) {
@@ -55,6 +60,14 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+async function checkServer(client: pg.Client, url: string): Promise<void> {
+  const { rows: [server] } = await client.query<{ version: number; encoding: string }>("select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding");
+  if (server === undefined) return;
+  const { host, pathname } = new URL(url);
+  if (server.version < oldestVersion) throw new OperatorError(`The PostgreSQL at ${host} is too old (${server.version}): version 14 or newer is needed.`);
+  if (server.encoding !== 'UTF8') throw new OperatorError(`The database at ${host}${pathname} is encoded in ${server.encoding}, which cannot hold every name: make it with ENCODING 'UTF8' TEMPLATE template0.`);
 }
 
 /** Nearly always: then the library need not be loaded, which takes longer than to look. */
