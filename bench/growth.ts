@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -32,9 +32,11 @@ export async function benchGrowth(scale: number): Promise<Measurement[]> {
   try {
     await inLanes(customers, async (n) => { expectStatus(await ask('/customers', { customerId: `c-${n}`, name: `Customer ${n}`, currency: 'EUR', creditLimitMinor: null }), 201); });
     const rates: number[] = [];
+    const cpu = { service: [] as number[], server: [] as number[] };
     const waitsFor = new Map<number, string[]>();
     for (let window = 0; window < windows; window++) {
       const began = performance.now();
+      const before = await cpuMs(service.process, dataDir);
       await inLanes(perWindow, async (n, lane) => {
         const open = waitsFor.get(lane) ?? [];
         waitsFor.set(lane, open);
@@ -43,9 +45,12 @@ export async function benchGrowth(scale: number): Promise<Measurement[]> {
       });
       await applied(ask);
       rates.push(perWindow * 1_000 / (performance.now() - began));
+      const after = await cpuMs(service.process, dataDir);
+      for (const who of ['service', 'server'] as const) cpu[who].push((after[who] - before[who]) / perWindow);
     }
     return [
       { name: `orders placed, approved, paid and shipped, in ${windows} windows of ${perWindow.toLocaleString('en')} (${rates.map((rate) => Math.round(rate)).join(', ')}); last against first ${((rates.at(-1) ?? 0) / (rates[0] ?? 1)).toFixed(2)}`, unit: 'orders/s', values: rates },
+      ...(['service', 'server'] as const).map((who) => ({ name: `time of a processor, ${who === 'service' ? 'the service' : 'PostgreSQL'}, in each window (${cpu[who].map((ms) => ms.toFixed(2)).join(', ')})`, unit: 'ms an order', values: cpu[who] })),
       ...await sizes(client, windows * perWindow),
     ];
   } finally {
@@ -98,14 +103,31 @@ async function sizes(client: pg.Client, orders: number): Promise<Measurement[]> 
       left join pg_stat_user_tables s on s.relid = c.oid
     where n.nspname in ('customers', 'orders', 'views') and c.relkind in ('r', 'i') order by pg_total_relation_size(c.oid) desc`);
   const bytes = (kind: string) => rows.filter((row) => row.kind === kind).reduce((sum, row) => sum + Number(row.bytes), 0);
-  const { rows: [wal] } = await client.query<{ bytes: string }>('select wal_bytes as bytes from pg_stat_wal');
+  const { rows: [wal] } = await client.query<{ bytes: string; images: string }>('select wal_bytes as bytes, wal_fpi as images from pg_stat_wal');
   const hot = (row: { hot: string | null; updates: string | null }) => (Number(row.updates ?? 0) > 0 ? ` (${Math.round(Number(row.hot) * 100 / Number(row.updates))} % of its updates leave the indexes alone)` : '');
   return [
     { name: 'on disk, tables with their indexes', unit: 'bytes an order', values: [bytes('r') / orders] },
     { name: 'of that, indexes', unit: 'bytes an order', values: [bytes('i') / orders] },
-    { name: 'written ahead (WAL)', unit: 'bytes an order', values: [Number(wal?.bytes) / orders] },
+    { name: `written ahead (WAL), with ${(Number(wal?.images) / orders).toFixed(2)} images of whole pages an order`, unit: 'bytes an order', values: [Number(wal?.bytes) / orders] },
     ...rows.filter((row) => Number(row.bytes) / orders >= 20).map((row) => ({ name: `${row.kind === 'r' ? 'table' : 'index'} ${row.name}${hot(row)}`, unit: 'bytes an order', values: [Number(row.bytes) / orders] })),
   ];
+}
+
+/** What both have had of the processors so far, from /proc: says more than the rate on a machine that others use as well. PostgreSQL with all its processes, those that have ended too. */
+async function cpuMs(service: ChildProcess, dataDir: string): Promise<{ service: number; server: number }> {
+  const postmaster = Number((await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0]);
+  const children = (await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8')).trim().split(' ').map(Number);
+  const living = (await Promise.all(children.map((pid) => ticks(pid)))).reduce((sum, [own]) => sum + own, 0);
+  const [own, ofEnded] = await ticks(postmaster);
+  return { service: (await ticks(service.pid ?? 0))[0] * 10, server: (own + ofEnded + living) * 10 };
+}
+
+/** Hundredths of a second: of the process, and of its children that have ended. */
+async function ticks(pid: number): Promise<[own: number, ended: number]> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+  const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15);
+  return [utime + stime, cutime + cstime];
 }
 
 async function inLanes(count: number, work: (n: number, lane: number) => Promise<void>): Promise<void> {

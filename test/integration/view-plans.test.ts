@@ -111,5 +111,8 @@ describe('a page of a list on PostgreSQL', function () {
     for (const store of stores) expect((await store.find(asked)).items).to.deep.equal(expected.items);
     const { rows } = await client.query<{ column: string }>("select attname as column from pg_attribute where attrelid = 'orders_r9'::regclass and attnum > 0 and not attisdropped");
     expect(rows.map(({ column }) => column)).to.deep.equal(['id', 'revision', 'applied', 'deleted', 'document', 'words', 'f_lines_sku']);
+    const { rows: options } = await client.query<{ name: string; options: string[] }>(
+      "select relname as name, reloptions as options from pg_class where relname in ('orders_r9', 'orders_r9_in_lines.sku', 'orders_r9_words') order by relname");
+    expect(options.map((one) => one.options.join())).to.deep.equal(['fillfactor=50', 'gin_pending_list_limit=256', 'gin_pending_list_limit=256']);
   });
 });
