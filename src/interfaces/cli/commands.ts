@@ -3,6 +3,7 @@ import { commandStatuses, type CommandInbox, type CommandRecord, type CommandSta
 import { contexts, type Context } from '../../domain/events.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
+import { table } from './table.js';
 import { withService } from './with-service.js';
 
 interface Filter { context?: Context; status?: CommandStatus[]; limit: number; json?: true }
@@ -23,7 +24,7 @@ export function registerCommands(program: Command): void {
       const listed = found.flat().sort((a, b) => Date.parse(b.request.at) - Date.parse(a.request.at)).slice(0, limit);
       if (json) console.log(JSON.stringify(listed));
       else if (listed.length === 0) console.log('There are none.');
-      else console.table(Object.fromEntries(listed.map((record) => [record.commandId, rowOf(record)])));
+      else console.log(table(listed.map(rowOf)));
     }));
 
   commands.command('show <commandId>').description('one command, what it asks for and what became of it')
@@ -51,9 +52,9 @@ async function find({ commandQueues }: Service, commandId: string): Promise<{ qu
   throw new OperatorError(`There is no command ${commandId}: what ended is kept for IDEMPOTENCY_RETENTION_HOURS.`);
 }
 
-function rowOf({ status, context, command: { type }, stream, request: { at, principal }, attempts, end }: CommandRecord) {
+function rowOf({ commandId, status, context, command: { type }, stream, request: { at, principal }, attempts, end }: CommandRecord) {
   const why = end?.status === 'refused' ? end.code : end?.status === 'failed' ? end.error : '';
-  return { status, context, type, stream, acceptedAt: at, principal, attempts, why };
+  return { commandId, status, context, type, stream, acceptedAt: at, principal, attempts, why };
 }
 
 function atMost(text: string): number {

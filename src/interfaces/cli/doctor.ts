@@ -3,13 +3,15 @@ import { compose, type Service } from '../../infrastructure/composition/compose.
 import { openKafkaAdministration, openSearchAdministration } from '../../infrastructure/composition/administration.js';
 import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/config.js';
 import { runChecks } from './checks.js';
+import { settingsInForce } from './settings-in-force.js';
+import { table } from './table.js';
 
 export function registerDoctor(program: Command): void {
   program.command('doctor')
     .description('print the configuration that is in force, and check what it needs')
     .action(async () => {
       const environment = processEnvironment();
-      for (const [name, { about }] of Object.entries(settings)) console.log(`${name.padEnd(28)} ${shown(name as Setting, environment[name]).padEnd(24)} ${about}`);
+      console.log(table(Object.entries(settingsInForce(environment)).map(([setting, value]) => ({ setting, value, about: settings[setting as Setting].about }))));
       console.log();
       let service: Service | undefined;
       const check = async (what: string, work: () => Promise<string>) => {
@@ -49,11 +51,4 @@ export function registerDoctor(program: Command): void {
       await check('views', async () => (await viewStates()).map(({ name, progress, error }) => error !== undefined ? `${name} ${error}` : `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
       await service.close();
     });
-}
-
-/** What was set; secrets are masked, in URLs too. */
-function shown(name: Setting, value: string | undefined): string {
-  if (value === undefined || value === '') return '(default)';
-  if (/SECRET|PASSWORD|API_KEY/.test(name)) return '********';
-  return value.replace(/(:\/\/[^:/@]*:)[^@]*@/, '$1********@');
 }

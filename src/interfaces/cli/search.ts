@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { openSearchAdministration, type SearchAdministration } from '../../infrastructure/composition/administration.js';
 import { processEnvironment, readSearchConfig } from '../../infrastructure/config.js';
 import { runChecks } from './checks.js';
+import { table } from './table.js';
 
 interface Options { json?: boolean }
 
@@ -33,8 +34,7 @@ async function status(administration: SearchAdministration, json: boolean): Prom
     return;
   }
   console.log(`${found.url} is ${found.cluster}, ${found.nodes} node${found.nodes === 1 ? '' : 's'}`);
-  console.table(Object.fromEntries(found.indices.map(({ view, alias, index, health, documents, drift }) =>
-    [view, { alias, index: index ?? '(missing)', health: health ?? '', documents: documents ?? '', drift: drift.join(', ') }])));
+  console.log(table(found.indices.map(({ view, alias, index, health, documents, drift }) => ({ view, alias, index: index ?? '(missing)', health, documents, drift: drift.join(', ') }))));
 }
 
 async function create(administration: SearchAdministration, json: boolean): Promise<void> {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import { highestApplied } from '../../application/view-progress.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
+import { table } from './table.js';
 import { withService } from './with-service.js';
 
 export function registerViews(program: Command): void {
@@ -11,7 +12,7 @@ export function registerViews(program: Command): void {
     .action(({ json }: { json?: true }) => withService(async (service) => {
       const rows = await listViews(service);
       if (json) console.log(JSON.stringify(rows));
-      else console.table(Object.fromEntries(rows.map(({ name, ...row }) => [name, row])));
+      else console.log(table(rows));
     }));
 }
 

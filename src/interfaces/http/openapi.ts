@@ -11,7 +11,7 @@ const answerHeaders: Record<string, string> = {
   'Preference-Applied': '`respond-async`.',
   'Retry-After': 'Seconds until it is worth asking again.',
   'Idempotency-Replayed': '`true` when this is the answer of an earlier request under the same key.',
-  'View-Position': 'How far the view has got, per context: `orders=1234`.',
+  'View-Position': 'How far the view has got, per context: `orders=1234`. Of a view that is behind, with the partitions that have not got so far, the slowest first: `orders=1234;p7=12;p3=1200`.',
   'View-Lag-Ms': 'Age of the oldest event that the view has not applied, in milliseconds.',
 };
 
