@@ -20,15 +20,15 @@ export const brokerSettings = {
   'transaction.state.log.min.isr': '1',
 };
 
-/** The settings of the listener with TLS and a login; docker-compose.yml has the same. */
-export const loginSettings = {
+/** Of the listener with TLS and a login. */
+const loginSettings = {
   'sasl.enabled.mechanisms': 'SCRAM-SHA-512,SCRAM-SHA-256,PLAIN',
   'ssl.keystore.type': 'PEM',
   'ssl.truststore.type': 'PEM',
   'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
 };
 
-/** What the application's user may do: with topics and groups of its own, and nothing else. */
+/** What the application's user may do, with topics and groups of its own and with nothing else; docker-compose.yml has the same. */
 export const applicationRights = {
   topic: ['Create', 'Describe', 'DescribeConfigs', 'Read', 'Write', 'Delete'],
   group: ['Describe', 'Read', 'Delete'],
@@ -131,7 +131,11 @@ export function kafkaPidFile(directory: string): string {
 }
 
 export async function checkKafka(port: number): Promise<void> {
-  await asAdmin(port, async (admin) => { await admin.describeCluster(); });
+  await asAdmin(port, async (admin) => {
+    await admin.describeCluster();
+    // It makes the place for the groups' offsets when it is first asked, and nobody can join one before.
+    await admin.fetchOffsets({ groupId: 'infra' });
+  });
 }
 
 async function asAdmin(port: number, work: (admin: Admin) => Promise<void>): Promise<void> {

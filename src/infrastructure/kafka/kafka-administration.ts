@@ -6,7 +6,7 @@ import { OperatorError } from '../operator-error.js';
 import { certificateOf, checkListening, tlsFaultOf, type Address } from '../tls.js';
 import { within } from '../within.js';
 import { connectKafka, loadKafkajs, tlsMaterial, type KafkaConfig } from './kafka-client.js';
-import { kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
+import { isStarting, kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
 import { commandsTopic, eventsTopic, retention, topicState } from './kafka-topics.js';
 
 export interface KafkaSettings extends KafkaConfig {
@@ -137,8 +137,21 @@ async function write(kafka: Kafka, name: string): Promise<void> {
   }
 }
 
-/** As a member of a group of its own, which is forgotten afterwards. */
 async function read(kafka: Kafka, admin: Admin, name: string, groupId: string): Promise<void> {
+  const until = performance.now() + readTimeoutMs;
+  for (;;) {
+    try {
+      await readOnce(kafka, admin, name, groupId);
+      return;
+    } catch (error) {
+      if (!isStarting(error) || performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
+/** As a member of a group of its own, which is forgotten afterwards. */
+async function readOnce(kafka: Kafka, admin: Admin, name: string, groupId: string): Promise<void> {
   const consumer = kafka.consumer({ groupId, allowAutoTopicCreation: false, maxWaitTimeInMs: 50, retry: { retries: 1, restartOnFailure: () => Promise.resolve(false) } });
   try {
     await consumer.connect();

@@ -34,6 +34,15 @@ export function kafkaFaultOf(error: unknown): KafkaFault | undefined {
   return [cause, ...errors].map(kafkaFaultOf).find((fault) => fault !== undefined);
 }
 
+const starting: ReadonlySet<string> = new Set(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP']);
+
+/** A broker that has just started looks for its groups first. */
+export function isStarting(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { type = '', cause } = error as KafkaError;
+  return starting.has(type) || isStarting(cause);
+}
+
 /** In a sentence for the operator. */
 export function toldOfKafka(fault: KafkaFault, brokers: readonly string[]): string {
   return `Kafka at ${brokers.join(',')}: ${advice[fault]}.`;

@@ -7,6 +7,7 @@ import type { EventStore, EventStores } from '../../application/ports/event-stor
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import type { Context } from '../../domain/events.js';
+import { isStarting } from './kafka-fault.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
 
 interface Dependencies {
@@ -34,8 +35,6 @@ const stuckAfterMs = 30_000;
 const askAgainMs = 10_000;
 const pageSize = 1_000;
 
-const starting: ReadonlySet<string> = new Set(['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP']);
-
 /** Feeds from the topics: one consumer group a subscriber, whose members share the partitions. */
 export class KafkaFeed implements EventFeed {
   readonly shared = true;
@@ -48,8 +47,7 @@ export class KafkaFeed implements EventFeed {
         await new Run(subscription, this.dependencies, stop).untilStopped();
         return;
       } catch (error) {
-        // A broker that has just started looks for its groups first.
-        if (!starting.has((error as { type?: string }).type ?? '')) throw error;
+        if (!isStarting(error)) throw error;
         await pause(askAgainMs / 20, stop);
       }
     }
