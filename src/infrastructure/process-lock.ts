@@ -6,6 +6,7 @@ import { OperatorError } from './operator-error.js';
 
 const run = promisify(execFile);
 const pollMs = 50;
+const ended = 'ended';
 /** Empty is what a process left that ended between making a file and writing it. */
 const leftMs = 2_000;
 const patienceMs = 120_000;
@@ -86,7 +87,12 @@ async function isHeld(found: string): Promise<boolean> {
   return now === undefined || now === start;
 }
 
-export function isAlive(pid: number): boolean {
+/** Whether there is such a process, and it has not ended: one that nobody waited for keeps its number. */
+export async function isRunning(pid: number): Promise<boolean> {
+  return isAlive(pid) && await startOf(pid) !== ended;
+}
+
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
@@ -102,7 +108,7 @@ async function startOf(pid: number): Promise<string | undefined> {
       const [stat, boot] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile('/proc/sys/kernel/random/boot_id', 'utf8')]);
       // The name, in parentheses, may contain anything.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return fields[0] === 'Z' ? 'ended' : `${boot.trim()} ${fields[19]}`;
+      return fields[0] === 'Z' ? ended : `${boot.trim()} ${fields[19]}`;
     }
     return process.platform === 'win32' ? undefined : (await run('ps', ['-o', 'lstart=', '-p', String(pid)])).stdout.trim();
   } catch {

@@ -21,7 +21,7 @@ describe('a log that cannot be written', function () {
     fresh = await freshDatabase();
     tables = await failingTables(fresh.url);
     database = openDatabase(fresh.url, 'orders');
-    store = new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal(), { patienceMs: 1_000 });
+    store = new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal(), { patienceMs: 600 });
   });
   afterEach(async () => {
     await Promise.all([tables.close(), database.close()]);

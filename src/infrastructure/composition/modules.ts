@@ -26,7 +26,7 @@ import { MemoryLogSignal } from '../memory/memory-log-signal.js';
 import { MemorySnapshotStore } from '../memory/memory-snapshot-store.js';
 import { MemoryViewStores } from '../memory/memory-view-store.js';
 import { openDatabase, type Database, type Schema } from '../postgres/database.js';
-import { openEmbeddedPostgres } from '../postgres/embedded-postgres.js';
+import { openEmbeddedPostgres, type EmbeddedPostgres } from '../postgres/embedded-postgres.js';
 import { keepPartitions } from '../postgres/keep-partitions.js';
 import { migrate } from '../postgres/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/postgres-checkpoint-store.js';
@@ -59,10 +59,11 @@ const hourMs = 3_600_000;
 
 async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logger): Promise<Databases> {
   let urls = config.databases;
+  let server: EmbeddedPostgres | undefined;
   if (urls === undefined) {
-    const server = await openEmbeddedPostgres(config.dataDir);
-    lifecycle.opens('embedded PostgreSQL', () => server.close());
-    urls = { customers: server.url, orders: server.url };
+    const opened = server = await openEmbeddedPostgres(config.dataDir);
+    lifecycle.opens('embedded PostgreSQL', () => opened.close());
+    urls = { customers: opened.url, orders: opened.url };
   }
   const hasViews = config.adapters.views === 'postgres';
   for (const url of new Set(config.contexts.map((context) => configured(urls[context])))) {
@@ -83,6 +84,9 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
   }
   const pruning = pruneHourly(config.contexts.map((context) => logOf(databases, context)), config.idempotencyRetentionHours, logger);
   lifecycle.opens('hourly pruning', () => pruning.end());
+  // Opened last, so that it ends first: what is being closed must not be started again.
+  const watch = server?.watch(logger);
+  if (watch !== undefined) lifecycle.opens('watch over the embedded PostgreSQL', () => watch.end());
   return databases;
 }
 

