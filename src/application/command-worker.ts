@@ -26,9 +26,13 @@ interface Pace {
   /** How long an outage is waited for before the command is given up. */
   patienceMs: number;
   retryMs: number;
+  /** How long a command is put off at first whose view is behind; then twice as long each time, up to 60 times as long. */
+  putOffMs: number;
 }
 
-const usualPace: Pace = { concurrency: 32, leaseMs: 15_000, patienceMs: 600_000, retryMs: 50 };
+const usualPace: Pace = { concurrency: 32, leaseMs: 15_000, patienceMs: 600_000, retryMs: 50, putOffMs: 500 };
+/** A command does not take a place for longer than this to wait for a view. */
+const viewWaitMs = 250;
 const longestRetryMs = 2_000;
 const waitMs = 1_000;
 /** An error that is no refusal may pass, as a deadlock in the database does; one that stays is a bug. */
@@ -44,7 +48,7 @@ interface Task { lease: Lease; isHeld: (forMs?: number) => boolean }
  * is done once, and ends as it really ended: the next worker finds the result that was stored with the events.
  */
 export async function runCommandWorker({ queue, store, handle, clock, logger }: Dependencies, stop: AbortSignal, pace: Partial<Pace> = {}): Promise<void> {
-  const { concurrency, leaseMs, patienceMs, retryMs } = { ...usualPace, ...pace };
+  const { concurrency, leaseMs, patienceMs, retryMs, putOffMs } = { ...usualPace, ...pace };
   const held = new Map<Lease, { until: number }>();
   const underWay = new Set<Promise<void>>();
 
@@ -74,7 +78,10 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
   }
 
   /** How the command ended; `undefined` when another worker is to find out. */
-  async function decide({ lease: { command, attempt }, isHeld }: Task): Promise<Ending | undefined> {
+  async function decide({ lease, isHeld }: Task): Promise<Ending | undefined> {
+    const { command, attempt } = lease;
+    const seen = command.seen && { ...command.seen, waitMs: Math.min(command.seen.waitMs, viewWaitMs) };
+    const isOverdue = () => command.deadline !== undefined && clock.now().toISOString() >= command.deadline;
     const began = performance.now();
     // What is stored is stored some time after it was allowed to be.
     const request = requestOf(command, () => isHeld(leaseMs / 3));
@@ -85,16 +92,22 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
     for (let pauseMs = retryMs; isHeld(); pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
       if (surprises < mostSurprises) {
         try {
-          return succeeded(await handle(command.command, request, command.seen));
+          return succeeded(await handle(command.command, request, seen));
         } catch (error) {
           trouble = error;
           if (error instanceof Rejection && !mayPass(error)) return { status: 'refused', code: error.code, details: error.details };
+          if (error instanceof Rejection && error.code === 'view.behind') {
+            const end = isOverdue() || attempt >= mostAttempts ? await lookUp(command, request, error).catch(() => undefined) : undefined;
+            if (end !== undefined) return end.status === 'failed' && isOverdue() ? { status: 'expired' } : end;
+            await putOff(lease);
+            return undefined;
+          }
           if (!(error instanceof Rejection)) surprises++;
           if (!(error instanceof Rejection) || error.details.outcome === 'unknown') mayBeDone = true;
         }
         if (!isHeld()) return undefined;
       }
-      if (!mayBeDone && command.deadline !== undefined && clock.now().toISOString() >= command.deadline) return { status: 'expired' };
+      if (!mayBeDone && isOverdue()) return { status: 'expired' };
       if (surprises >= mostSurprises || performance.now() - began >= patienceMs) {
         const end = await lookUp(command, request, trouble).catch(() => undefined);
         if (end !== undefined) return end;
@@ -103,6 +116,13 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
       await pause(pauseMs, stop);
     }
     return undefined;
+  }
+
+  /** Its view may stay behind for long: it makes room for other commands, and is leased anew a while later. */
+  async function putOff(lease: Lease): Promise<void> {
+    held.delete(lease);
+    // While the queue is away, the lease ends by itself.
+    await queue.renew([lease], putOffMs * Math.min(2 ** (lease.attempt - 1), 60)).catch(() => undefined);
   }
 
   /** Before a command is given up: whether it was done after all. */

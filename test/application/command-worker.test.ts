@@ -16,7 +16,7 @@ const register: CustomerCommand = { type: 'RegisterCustomer', customerId: 'ada',
 const suspend: CustomerCommand = { type: 'SuspendCustomer', customerId: 'ada', reason: 'late' };
 const limit = (creditLimitMinor: number): CustomerCommand => ({ type: 'SetCreditLimit', customerId: 'ada', creditLimitMinor });
 const at = '2026-02-03T04:05:06.000Z';
-const pace = { retryMs: 1, leaseMs: 5_000 };
+const pace = { retryMs: 1, leaseMs: 5_000, putOffMs: 1 };
 
 function queued(command: CustomerCommand, rest: Partial<NewCommand> = {}): NewCommand {
   return { commandId: uuidIds.next(), context: 'customers', stream: `customer-${command.customerId}`, command, request: { principal: 'bob', correlationId: 'c', at }, ...rest };
@@ -122,6 +122,35 @@ describe('the command worker', () => {
       expect(handle.callCount).to.equal(4);
     });
   }
+
+  it('puts commands off whose view is behind, so that others have their turn, and gives them up after some attempts', async () => {
+    const behind = await accept(...Array.from({ length: 5 }, (_, n) => queued({ ...register, customerId: `behind-${n}` }, { seen: { tokens: [{ context: 'customers', position: 9, partition: 0 }], waitMs: 30_000 } })));
+    const [other] = await accept(queued(register));
+    const waited: (number | undefined)[] = [];
+    let catchesUp = false;
+    const stop = new AbortController();
+    const running = worker(stop.signal, {
+      async handle(command, request, seen) {
+        const { customerId } = command as CustomerCommand;
+        if (customerId === 'ada') return app.customers(command as CustomerCommand, request);
+        waited.push(seen?.waitMs);
+        if (customerId === 'behind-4' && catchesUp) return app.customers(command as CustomerCommand, request);
+        throw new Rejection('view.behind');
+      },
+    }, { concurrency: 2 });
+    try {
+      await until(async () => (await queue.find(other!))?.status === 'succeeded');
+      catchesUp = true;
+      await until(async () => await queue.depth() === 0);
+    } finally {
+      stop.abort();
+      await running;
+    }
+    expect((await Promise.all(behind.map(end))).map((one) => one?.status)).to.deep.equal(['failed', 'failed', 'failed', 'failed', 'succeeded']);
+    expect(await end(behind[0])).to.deep.equal({ status: 'failed', error: 'view.behind', code: 'view.behind' });
+    expect((await queue.find(behind[0]!))?.attempts).to.equal(20);
+    expect(Math.max(...waited.map((ms) => ms ?? Infinity))).to.be.at.most(1_000);
+  });
 
   it('lets a command expire that could not be begun by its deadline', async () => {
     const [commandId] = await accept(queued(register, { deadline: new Date(Date.now() + 30).toISOString() }));

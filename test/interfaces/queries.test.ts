@@ -131,12 +131,31 @@ describe('queries over HTTP', () => {
   });
 
   it('wait for a consistency token, and say when they waited in vain', async () => {
+    const still = await startService({ ROLES: 'api' });
+    try {
+      const token = (await still.ask('POST', '/customers', { customerId: 'ada', name: 'Ada', currency: 'EUR' })).headers.get('consistency-token')!;
+      const began = Date.now();
+      const { status, headers, body } = await still.ask('GET', '/customers', undefined, { 'consistency-token': token, prefer: 'wait=1' });
+      expect([status, body.type, headers.get('retry-after')]).to.deep.equal([503, '/problems/view.behind', '1']);
+      expect(Date.now() - began).to.be.within(900, 10_000);
+      expect((await still.ask('GET', '/orders', undefined, { 'consistency-token': token })).status, 'another context\'s').to.equal(200);
+    } finally {
+      await still.end();
+    }
+  });
+
+  it('refuse at once a token of what there is not', async () => {
+    const body = { customerId: 'ada', currency: 'EUR', lines: [{ sku: 'a', name: 'A', quantity: 1, unitPriceMinor: 1 }] };
     const began = Date.now();
-    const { status, headers, body } = await service.ask('GET', '/orders', undefined, { 'consistency-token': 'orders:999999:0', prefer: 'wait=1' });
-    expect([status, body.type, headers.get('retry-after')]).to.deep.equal([503, '/problems/view.behind', '1']);
-    expect(Date.now() - began).to.be.within(900, 3_000);
-    expect((await service.ask('GET', '/orders', undefined, { 'consistency-token': 'customers:999999:0' })).status, 'another context\'s').to.equal(200);
-    expect((await service.ask('GET', '/orders', undefined, { 'consistency-token': 'what?' })).body.errors[0].pointer).to.equal('Consistency-Token');
+    for (const token of ['what?', 'orders:999999:0', 'customers:999999999999999:0', 'orders:1:12', 'customers:1:0,customers:1:9999']) {
+      for (const [method, path, sent] of [['GET', '/orders'], ['GET', '/customers/ada/history'], ['POST', '/orders', body]] as const) {
+        for (const prefer of ['wait=20', 'respond-async']) {
+          const answer = await service.ask(method, path, sent, { 'consistency-token': token, prefer });
+          expect([answer.status, answer.body.errors?.[0].pointer], `${method} ${path} ${token}`).to.deep.equal([400, 'Consistency-Token']);
+        }
+      }
+    }
+    expect(Date.now() - began).to.be.lessThan(15_000);
   });
 
   it('say that there is nothing', async () => {

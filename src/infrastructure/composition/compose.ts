@@ -4,6 +4,7 @@ import type { Express } from 'express';
 import { Container } from 'inversify';
 import { createBehindLog } from '../../application/behind-log.js';
 import { runCommandWorker } from '../../application/command-worker.js';
+import { createTokenCheck } from '../../application/consistency.js';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import { createCustomerQueries } from '../../application/customers/customer-queries.js';
 import { createOrderCommands, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
@@ -180,6 +181,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     ...(stores.orders && views.orders && orderCommands && commandQueues.orders
       && { orders: { commands: orderCommands, queue: commandQueues.orders, queries: createOrderQueries({ store: stores.orders, view: views.orders, clock }) } }),
     traces,
+    tokens: createTokenCheck(stores, config.partitions),
     components,
     viewStates,
     relays: () => relays?.states() ?? [],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
+import type { TokenCheck } from '../../application/consistency.js';
 import type { CustomerCommands } from '../../application/customers/customer-commands.js';
 import type { CustomerQueries } from '../../application/customers/customer-queries.js';
 import type { OrderCommands } from '../../application/orders/order-commands.js';
@@ -29,6 +30,7 @@ import { operatingRoutes } from './operating.routes.js';
 import type { Component, ViewState } from './status.js';
 import { orderRoutes } from './orders.routes.js';
 import { problemOf } from './problem.js';
+import { seenBy } from './request-headers.js';
 import { bodyOf, checked, hasBody, queryOf } from './request-input.js';
 import type { Call, Reply, Route } from './route.js';
 import { parseStrictJson } from './strict-json.js';
@@ -39,6 +41,8 @@ export interface HttpDependencies {
   customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
   orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
   traces: Traces;
+  /** Asked for each token that a request brings. */
+  tokens: TokenCheck;
   components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
   relays: () => readonly RelayState[];
@@ -143,6 +147,8 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
         // Whoever has gone meanwhile wants nothing done.
         if (response.destroyed) return undefined;
         call = await callOf(route, request, response, dependencies, traceparent);
+        const seen = route.headers?.includes('Consistency-Token') ? seenBy(call.headers) : undefined;
+        if (seen !== undefined) await dependencies.tokens(seen.tokens);
         return route.handle(call);
       });
       if (reply === undefined) return;
