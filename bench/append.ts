@@ -5,11 +5,11 @@ import type { NewEvent } from '../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
-import { freshDatabase } from '../test/support/postgres.js';
+import { freshDatabase, type TestServer } from '../test/support/postgres.js';
 import { compare, inTurn, type Comparison } from './figures.js';
 
 const inFlight = 64;
-const roundMs = 3_000;
+export const roundMs = 3_000;
 
 /** The events of an order that is placed and approved. */
 function eventsOf(orderId: string): NewEvent<'orders'>[] {
@@ -29,8 +29,8 @@ function eventsOf(orderId: string): NewEvent<'orders'>[] {
  * 64 appends of two events in flight in one process, against one named statement per append on a pool of 10, on the same server: on an identity column (no lock,
  * and so with holes that a reader passes over), or gapless as ours (a lock per append).
  */
-export async function benchAppend(rounds: number, baseline: 'identity' | 'gapless'): Promise<Comparison> {
-  const [mine, other] = [await freshDatabase(), await freshDatabase()];
+export async function benchAppend(rounds: number, baseline: 'identity' | 'gapless', server: TestServer): Promise<Comparison> {
+  const [mine, other] = [await server.freshDatabase(), await server.freshDatabase()];
   const database = openDatabase(mine.url, 'orders');
   const store = new PostgresEventStore(database, 'orders', eventCodec(upcasters), new MemoryLogSignal());
   const pool = new pg.Pool({ connectionString: other.url, max: 10 });
@@ -50,10 +50,7 @@ export async function benchAppend(rounds: number, baseline: 'identity' | 'gaples
   };
   const codec = eventCodec(upcasters);
   const appends = {
-    async ours(stream: string) {
-      const { status } = await store.append({ stream, expectedVersion: 0, events: eventsOf(stream) });
-      if (status !== 'appended') throw new Error(`an append was answered with ${status}`);
-    },
+    ours: (stream: string) => appendOrder(store, stream),
     async baseline(stream: string) {
       const events = eventsOf(stream).map(({ data, metadata }) => ({ ...codec.encode(data), metadata }));
       await pool.query({ ...statement, values: [stream, 0, events.map(({ type }) => type), events.map(({ data }) => JSON.stringify(data)), events.map(({ metadata }) => JSON.stringify(metadata))] });
@@ -70,7 +67,7 @@ export async function benchAppend(rounds: number, baseline: 'identity' | 'gaples
     const { position } = await store.head();
     const { rows: [own] } = await database.reads.query<{ n: number }>('select count(*) as n from events');
     if (own?.n !== position) throw new Error('there is a hole in the positions');
-    return compare(`append of 2 events, 64 in flight, gapless, against one statement per append, ${baseline === 'identity' ? 'with holes (identity column)' : 'gapless (a lock per append)'}`, 'appends/s', figures.ours, figures.baseline);
+    return compare(`append of 2 events, 64 in flight, gapless, against one statement per append, ${baseline === 'identity' ? 'with holes (identity column)' : 'gapless (a lock per append)'}, on ${server.name}`, 'appends/s', figures.ours, figures.baseline);
   } finally {
     await pool.end();
     await database.close();
@@ -102,7 +99,13 @@ export async function benchStreamRead(rounds: number): Promise<Comparison> {
   }
 }
 
-async function perSecond(append: (stream: string) => Promise<void>, prefix: string, ms: number): Promise<number> {
+export async function appendOrder(store: PostgresEventStore<'orders'>, stream: string): Promise<void> {
+  const { status } = await store.append({ stream, expectedVersion: 0, events: eventsOf(stream) });
+  if (status !== 'appended') throw new Error(`an append was answered with ${status}`);
+}
+
+/** Appends to new streams, 64 in flight. */
+export async function perSecond(append: (stream: string) => Promise<void>, prefix: string, ms: number): Promise<number> {
   let count = 0;
   const began = performance.now();
   await Promise.all(Array.from({ length: inFlight }, async (_, lane) => {

@@ -1,7 +1,9 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { stopPostgres } from '../test/support/postgres.js';
+import { postgresServers, stopPostgres, type TestServer } from '../test/support/postgres.js';
 import { benchAppend, benchStreamRead } from './append.js';
+import { benchEmmett } from './append-emmett.js';
+import { benchFullLog } from './append-full.js';
 import { benchConnections } from './connections.js';
 import { spread, type Comparison, type Measurement } from './figures.js';
 import { benchGrowth } from './growth.js';
@@ -18,8 +20,8 @@ const rounds = Number(values.rounds);
 const scale = Number(values.scale);
 
 const benches: Record<string, () => Promise<Comparison | Measurement | (Comparison | Measurement)[]>> = {
-  append: () => benchAppend(rounds, 'identity'),
-  'append-gapless': () => benchAppend(rounds, 'gapless'),
+  append: () => onEachServer((server) => benchAppend(rounds, 'identity', server)),
+  'append-gapless': () => onEachServer((server) => benchAppend(rounds, 'gapless', server)),
   'stream-read': () => benchStreamRead(rounds),
   http: () => benchHttp(rounds, 'identity'),
   'http-gapless': () => benchHttp(rounds, 'gapless'),
@@ -30,6 +32,9 @@ const benches: Record<string, () => Promise<Comparison | Measurement | (Comparis
   memory: () => benchMemory(),
   growth: () => benchGrowth(scale),
   pages: () => benchPagesInPostgres(scale),
+  // These take long, or install something: only when they are named.
+  'append-full': () => benchFullLog(rounds),
+  'append-emmett': () => onEachServer((server) => benchEmmett(rounds, server)),
   // These need `npm run infra:up`.
   'production-backlog': () => benchBacklog(),
   'production-load': () => benchSteadyLoad(),
@@ -37,7 +42,8 @@ const benches: Record<string, () => Promise<Comparison | Measurement | (Comparis
 };
 
 const ofProduction = Object.keys(benches).filter((name) => name.startsWith('production'));
-const chosen = positionals.length === 0 ? Object.keys(benches).filter((name) => !ofProduction.includes(name)) : positionals.flatMap((name) => (name === 'production' ? ofProduction : name));
+const onDemand = ['append-full', 'append-emmett'];
+const chosen = positionals.length === 0 ? Object.keys(benches).filter((name) => !ofProduction.includes(name) && !onDemand.includes(name)) : positionals.flatMap((name) => (name === 'production' ? ofProduction : name));
 const machine = { node: process.version, cpu: cpus()[0]?.model.trim(), cores: cpus().length };
 const figures: (Comparison | Measurement)[] = [];
 if (!values.json) console.log(`Node ${machine.node}, ${machine.cores} cores of ${machine.cpu ?? 'unknown'}, ${rounds} rounds\n`);
@@ -54,6 +60,13 @@ try {
   await stopPostgres();
 }
 if (values.json) console.log(JSON.stringify({ machine, rounds, figures }));
+
+/** Embedded, and with TEST_DATABASE_URL on that server as well, in the same run. */
+async function onEachServer(bench: (server: TestServer) => Promise<Comparison>): Promise<Comparison[]> {
+  const figures: Comparison[] = [];
+  for (const server of postgresServers) figures.push(await bench(server));
+  return figures;
+}
 
 function inWords(figure: Comparison | Measurement): string {
   const round = (value: number) => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
