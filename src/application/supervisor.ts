@@ -11,6 +11,8 @@ export interface WorkerStatus {
 
 const shortestPauseMs = 100;
 const longestPauseMs = 5_000;
+/** What is still the same is said again, but not at every attempt. */
+const repeatMs = 60_000;
 
 /** Keeps a piece of work going until `stop`: one process at a time, tried again after a failure, each worker on its own. */
 export async function supervise(
@@ -22,6 +24,7 @@ export async function supervise(
     delete status.error;
   };
   let pauseMs = shortestPauseMs;
+  let said: { error: string; at: number } | undefined;
   while (!stop.aborted) {
     const began = performance.now();
     try {
@@ -34,7 +37,11 @@ export async function supervise(
     } catch (error) {
       status.state = 'failing';
       status.error = error instanceof Error ? error.message : String(error);
-      logger.error({ err: error, worker: status.name }, 'a worker failed and is tried again');
+      const at = performance.now();
+      if (said?.error !== status.error || at - began > longestPauseMs || at - said.at >= repeatMs) {
+        said = { error: status.error, at };
+        logger.error({ err: error, worker: status.name }, 'a worker failed and is tried again');
+      }
     }
     // A worker that ran for a while has recovered: its next failure is a new one.
     if (performance.now() - began > longestPauseMs) pauseMs = shortestPauseMs;

@@ -13,7 +13,7 @@ import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-
 import { commandsTopic } from '../../src/infrastructure/kafka/kafka-topics.js';
 import { done, newCommand, refusal } from '../contracts/command-queue.contract.js';
 import { quiet } from '../support/events.js';
-import { forgetTopics, kafkaConfig, notRun, plainBroker, runPrefix } from '../support/infra.js';
+import { forgetTopics, notRun, plainBroker, runPrefix } from '../support/infra.js';
 import { isProduce, proxiedKafka, readTopic } from '../support/kafka.js';
 import { temporaryDirectory } from '../support/postgres.js';
 import { eventually } from '../support/service.js';
@@ -28,7 +28,7 @@ else withKafka(plainBroker);
 function withKafka(plain: string): void {
   describe('the command queue in Kafka', function () {
     this.timeout(60_000);
-    const kafka = connectKafka(kafkaConfig());
+    const kafka = connectKafka({ brokers: [plain], topicPrefix: '' });
     let topicPrefix: string;
     let topics = 0;
     let closing: (() => Promise<unknown>)[];
