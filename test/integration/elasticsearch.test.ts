@@ -432,6 +432,25 @@ else {
         expect(await store.progress()).to.equal(undefined);
       });
 
+      it('and stops at once, with the reason, where its index is blocked as on a full disk, and goes on when it is not', async () => {
+        const store = await open(orders);
+        await store.write([orderDocument('a')], reached(1));
+        const sizes = overBulk((size, call) => (call < 3 ? itemsOf(size, call === 1 ? 429 : 403, 'cluster_block_exception') : undefined));
+        for (let tries = 1; tries < 3; tries++) {
+          const error = await failureOf(store.write([orderDocument('b')], reached(2)));
+          expect(error).to.be.instanceOf(Rejection).with.property('code', 'view.unavailable');
+          expect((error as Rejection).details.reason).to.match(/the index takes no changes, as when its disk is too full/);
+          expect(sizes.length).to.equal(tries);
+        }
+        await client.indices.putSettings({ index: ordersAlias(), settings: { index: { blocks: { write: true } } } });
+        const blocked = await failureOf(store.write([orderDocument('b')], reached(2)));
+        await client.indices.putSettings({ index: ordersAlias(), settings: { index: { blocks: { write: false } } } });
+        expect((blocked as Rejection).details.reason).to.match(/takes no changes/);
+        expect((await store.find(byPlaced)).total).to.equal(1);
+        expect(await store.write([orderDocument('b')], reached(2))).to.deep.equal([]);
+        expect((await store.find(byPlaced)).total).to.equal(2);
+      });
+
       it('and sends no request that is larger than what lies between may take', async () => {
         const store = await open(orders);
         const sizes = overBulk(() => undefined);

@@ -34,7 +34,7 @@ export async function connectElasticsearch(config: ElasticsearchConfig, options:
 
 /** What keeps a cluster from answering as it should. */
 export type Fault =
-  | TlsFault | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'unreachable';
+  | TlsFault | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'index blocked' | 'unreachable';
 
 const advice: Record<Fault, string> = {
   'certificate expired': 'the certificate has expired: renew it',
@@ -48,6 +48,7 @@ const advice: Record<Fault, string> = {
   'not allowed': 'the user may not do this: check the roles of ELASTICSEARCH_USERNAME, or the privileges of ELASTICSEARCH_API_KEY',
   'not Elasticsearch': 'what answers there is not Elasticsearch: check ELASTICSEARCH_URL',
   'index missing': 'the index is missing: `orderfold search create` makes it, and the view is folded anew',
+  'index blocked': 'the index takes no changes, as when its disk is too full: it goes on when there is space, or when the block is removed',
   'unreachable': 'it cannot be reached',
 };
 
@@ -86,8 +87,14 @@ export function faultOfAnswer(status: number, type = ''): Fault | undefined {
   if (type === 'index_not_found_exception') return 'index missing';
   if (type === 'security_exception') return status === 401 ? 'login refused' : 'not allowed';
   if (status === 401) return 'login refused';
-  if (status === 403) return type === 'cluster_block_exception' ? 'unreachable' : 'not allowed';
+  if (type === 'cluster_block_exception' && (status === 403 || status === 429)) return 'index blocked';
+  if (status === 403) return 'not allowed';
   return status === 429 || status >= 502 ? 'unreachable' : undefined;
+}
+
+/** By itself, or once there is space: no reason not to start. */
+export function passes(fault: Fault): boolean {
+  return fault === 'unreachable' || fault === 'index blocked';
 }
 
 /** In a sentence for the operator. */
@@ -105,7 +112,7 @@ export async function checkElasticsearch(client: Client, url: string): Promise<v
   } catch (error) {
     const fault = faultOf(error);
     if (fault === undefined) throw error;
-    if (fault !== 'unreachable') throw new OperatorError(told(fault, url));
+    if (!passes(fault)) throw new OperatorError(told(fault, url));
   }
 }
 

@@ -8,7 +8,7 @@ import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type Progre
 import { countedUpTo, totalOf } from '../../application/view-total.js';
 import { OperatorError } from '../operator-error.js';
 import { within } from '../within.js';
-import { ElasticsearchFault, faultOf, faultOfAnswer, refusingFaults, told } from './elasticsearch-client.js';
+import { ElasticsearchFault, faultOf, faultOfAnswer, passes, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
 import { createGeneration, createIndex, fieldName, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';
 import { share } from './share.js';
@@ -34,7 +34,7 @@ export class ElasticsearchViewStores implements ViewStores {
     await store.prepare().catch((error: unknown) => {
       const fault = faultOf(error);
       if (fault === undefined) throw error;
-      if (fault !== 'unreachable') throw new OperatorError(`The view ${view.name} cannot be opened. ${told(fault)}`);
+      if (!passes(fault)) throw new OperatorError(`The view ${view.name} cannot be opened. ${told(fault)}`);
     });
     return store;
   }
