@@ -1,5 +1,6 @@
 import http from 'node:http';
 import type { Express } from 'express';
+import { Arrivals } from './arrivals.js';
 
 /**
  * An HTTP server for an Express app. Express gives each request and response the app's prototype, and changing a prototype costs more than all else that
@@ -12,8 +13,9 @@ export function createServer(app: Express): http.Server {
   Object.setPrototypeOf(AppResponse.prototype, app.response);
   app.request = AppRequest.prototype as unknown as Express['request'];
   app.response = AppResponse.prototype as unknown as Express['response'];
+  const arrivals = new Arrivals();
   return http.createServer({
     IncomingMessage: AppRequest, ServerResponse: AppResponse,
     headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 65_000, maxHeaderSize: 16 * 1024,
-  }, app);
+  }, (request, response) => { arrivals.afterwards(() => { app(request, response); }); }).on('connection', () => { arrivals.connected(); });
 }
