@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { createBehindLog } from '../../src/application/behind-log.js';
 import { supersedes } from '../../src/application/epoch.js';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { beginEpoch } from '../../src/application/new-epoch.js';
 import { furthest } from '../../src/application/partition.js';
 import type { Progress } from '../../src/application/ports/event-feed.js';
 import { relayCheckpoint, runRelay, type RelayState } from '../../src/application/relay.js';
@@ -190,5 +191,26 @@ describe('a view whose feed brings nothing more', () => {
     expect(since).to.be.a('string');
     stores.orders = { head: () => Promise.reject(new Error('away')), readLog: () => Promise.reject(new Error('away')) } as never;
     expect(await behind({ 'orders/0': 0 })).to.equal(since);
+  });
+});
+
+describe('a new epoch of a log', () => {
+  it('lets a policy go on behind the log\'s last event, where it had gone further, and the others as they were', async () => {
+    const store = await logWith(40);
+    const checkpoints = { customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() };
+    await checkpoints.customers.save('hold-or-release-credit', { 'orders/1': 30, 'orders/2': 90 });
+    await checkpoints.orders.save('decide-order', { 'customers/1': 70 });
+    const given: string[] = [];
+    expect(await beginEpoch('orders', 'new', { store, checkpoints, give: (epoch) => { given.push(epoch); return Promise.resolve(); } })).to.equal(40);
+    expect(given).to.deep.equal(['new']);
+    expect(await checkpoints.customers.load('hold-or-release-credit')).to.deep.equal({ 'orders/1': 30, 'orders/2': 40 });
+    expect(await checkpoints.orders.load('decide-order')).to.deep.equal({ 'customers/1': 70 });
+  });
+
+  it('is not given while a policy moves on', async () => {
+    const checkpoints = { customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() };
+    checkpoints.customers.advance = () => Promise.resolve(false);
+    const error = await beginEpoch('orders', 'new', { store: await logWith(1), checkpoints, give: () => Promise.reject(new Error('given')) }).catch((reason: unknown) => reason);
+    expect(error).to.be.an('error').with.property('message').that.matches(/stop every process/);
   });
 });

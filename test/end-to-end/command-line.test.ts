@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { packageRoot } from '../../src/infrastructure/package-root.js';
 import { finished, run, serve, start, type Environment, type Running } from '../support/cli.js';
 import { temporaryDirectory } from '../support/postgres.js';
+import { eventually } from '../support/service.js';
 
 const sample = join(packageRoot, 'samples/orders.ndjson');
 
@@ -44,6 +45,14 @@ describe('the command line', function () {
     await new Promise((resolve) => tail.stdout?.once('data', resolve));
     tail.kill('SIGINT');
     expect((await tailed).out.split('\n')[0]).to.include('"position":2');
+    await running.stop();
+    const unasked = await run(['log', 'new-epoch', '--context', 'orders'], environment);
+    expect([unasked.code, unasked.err.trim()]).to.deep.equal([1, 'orderfold: This needs an answer: repeat it with --yes.']);
+    const renamed = await run(['log', 'new-epoch', '--context', 'orders', '--yes'], environment);
+    expect([renamed.code, renamed.out.trim()], renamed.err).to.satisfy(([code, out]: [number, string]) => code === 0 && /^The log of orders has a new epoch from position \d+ on\. Start the service again\.$/.test(out));
+    running = await serve(environment);
+    const found = async () => (await (await fetch(`${running!.url}/orders?limit=1`)).json() as { total: number }).total;
+    await eventually('the views are folded anew', async () => await found() > 0, 30_000);
   });
 
   describe('says in one line what is wrong', () => {

@@ -4,6 +4,9 @@ import { eventCodec, upcasters } from '../../src/application/event-codec.js';
 import { chained, encodeMessage } from '../../src/application/message.js';
 import { furthest, partitionOf } from '../../src/application/partition.js';
 import type { Progress } from '../../src/application/ports/event-feed.js';
+import type { RecordedEvent } from '../../src/application/ports/event-store.js';
+import { orders } from '../../src/application/projections/index.js';
+import { runProjector } from '../../src/application/projector.js';
 import { runRelay } from '../../src/application/relay.js';
 import { pause } from '../../src/application/supervisor.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
@@ -13,9 +16,11 @@ import { ensureTopic, eventsTopic } from '../../src/infrastructure/kafka/kafka-t
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
+import { MemoryViewStore } from '../../src/infrastructure/memory/memory-view-store.js';
+import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
 import { within } from '../../src/infrastructure/within.js';
 import { checkTopic } from '../support/chain.js';
-import { newEvent, quiet } from '../support/events.js';
+import { clock, newEvent, quiet } from '../support/events.js';
 import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { readTopic } from '../support/kafka.js';
 import { eventually } from '../support/service.js';
@@ -61,12 +66,19 @@ function withKafka(brokers: string): void {
       await within(cleanUpMs, late, admin.disconnect()).catch(() => undefined);
     });
 
-    const append = async (count: number) => {
+    const append = async (count: number, name = 'Ada') => {
       const { position } = await store.head();
       for (let n = position + 1; n <= position + count; n++) {
-        await store.append({ stream: `order-${n}`, expectedVersion: 0, events: [newEvent({ type: 'OrderApproved', orderId: `o-${n}`, customerId: `c-${n % 20}`, at: '2026-01-01T00:00:00.000Z' })] });
+        await store.append({
+          stream: `order-${n}`, expectedVersion: 0,
+          events: [newEvent({
+            type: 'OrderPlaced', orderId: `o-${n}`, customerId: `c-${n % 20}`, customerName: `${name} ${n}`, currency: 'EUR', lines: [], shippingMinor: 0, subtotalMinor: 0, totalMinor: 0,
+            at: '2026-01-01T00:00:00.000Z',
+          })],
+        });
       }
     };
+    const names = (events: readonly RecordedEvent[]) => events.map(({ data }) => ('customerName' in data ? data.customerName : '')).sort().join();
     const log = async () => (await store.readLog({ after: 0, limit: Infinity })).events;
     /** Again and again, as a supervisor does. */
     const keep = (work: () => Promise<void>) => {
@@ -114,6 +126,37 @@ function withKafka(brokers: string): void {
       await eventually('both have what comes later', async () => reader.positions.length === 70 && later.positions.length === 70, patienceMs);
       checkTopic(await readTopic(kafka, topic), await log(), partitions);
     });
+
+    for (const at of ['is', 'is not']) {
+      it(`are led on under a new epoch by a log that was restored from a backup, and the views are folded from it (the log ${at} at hand)`, async () => {
+        await append(40);
+        const backup = await log();
+        await append(20, 'lost');
+        relay();
+        const view = new MemoryViewStore(orders);
+        const stores = () => (at === 'is' ? { orders: store } : {});
+        /** In a process of its own. */
+        const project = () => {
+          const feed = new KafkaFeed({ kafka, codec, stores: stores(), logger: quiet, topicPrefix, partitions });
+          keep(() => runProjector(orders, { store: view, feed, stores: stores(), clock, logger: quiet }, stop.signal));
+        };
+        const shown = async () => (await view.find({ where: [], sort: { field: 'placedAt', descending: false }, limit: 200 })).items.map(({ document }) => document.customerName).sort().join();
+        project();
+        await eventually('the view has everything', async () => await shown() === names(await log()), patienceMs);
+        stop.abort();
+        await Promise.all(running.splice(0));
+        stop = new AbortController();
+        const restored = new MemoryEventStore('orders', codec, signal, uuidIds.next());
+        for (const { stream, data, metadata } of backup) await restored.append({ stream, expectedVersion: 0, events: [{ data, metadata }] });
+        store = restored;
+        await append(10, 'new');
+        relay();
+        project();
+        await eventually('the view is that of the restored log', async () => await shown() === names(await log()), patienceMs);
+        await append(5, 'newer');
+        await eventually('and goes on with it', async () => await shown() === names(await log()), patienceMs);
+      });
+    }
 
     it('are filled again where they went on behind the loss, which the broker\'s offsets tell', async () => {
       await append(60);

@@ -10,6 +10,7 @@ import { createCustomerQueries } from '../../application/customers/customer-quer
 import { createOrderCommands, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
 import { createOrderQueries } from '../../application/orders/order-queries.js';
 import type { CommandOutcome, Request } from '../../application/execute.js';
+import { beginEpoch } from '../../application/new-epoch.js';
 import { createPartitionHeads, type PartitionHeads } from '../../application/partition-heads.js';
 import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../application/policies/index.js';
 import type { Policy } from '../../application/policies/policy.js';
@@ -21,7 +22,7 @@ import type { EventStore, EventStores } from '../../application/ports/event-stor
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { untraced, type Tracer } from '../../application/ports/tracer.js';
-import type { ViewProgress, ViewStore } from '../../application/ports/view-store.js';
+import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
@@ -31,7 +32,6 @@ import type { CustomerCommand } from '../../domain/customers/customer.js';
 import type { Context } from '../../domain/events.js';
 import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
 import { createApp } from '../../interfaces/http/app.js';
-import { lagMs } from '../../interfaces/http/replies.js';
 import type { Component, ViewState } from '../../interfaces/http/status.js';
 import type { Config, Role } from '../config.js';
 import { cursorSecretOf } from '../cursor-secret.js';
@@ -42,7 +42,7 @@ import { OperatorError } from '../operator-error.js';
 import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
-import { within } from '../within.js';
+import { ask, promptly, refuseOld } from './health.js';
 import { modulesOf } from './modules.js';
 import { createRelays } from './relays.js';
 import { Token } from './tokens.js';
@@ -65,6 +65,8 @@ export interface Service {
   run(roles: readonly Role[], stop: AbortSignal): Promise<void>;
   /** Resolves when the policies have reacted to all that was stored before the call; rejects after `timeoutMs`. */
   settled(timeoutMs: number): Promise<void>;
+  /** Gives a log another epoch. @returns the position that it begins behind */
+  newEpoch(context: Context): Promise<number>;
   /** Closes what was opened, in reverse order. */
   close(): Promise<void>;
 }
@@ -80,10 +82,7 @@ interface Worker {
 
 const everybody: Leadership = { lead: (_name, stop, work) => work(stop) };
 const systemClock: Clock = { now: () => new Date() };
-const componentTimeoutMs = 2_000;
 const settlePollMs = 5;
-/** A view that is further behind than this is reported as a part that is down. */
-const oldAfterMs = 30_000;
 
 /** Binds the ports to the adapters of the configured profile. @throws OperatorError when something that it needs is not to be had */
 export async function compose(config: Config, { clock = systemClock, logger = createLogger(config.logLevel), tracer = untraced }: { clock?: Clock; logger?: Logger; tracer?: Tracer } = {}): Promise<Service> {
@@ -224,26 +223,11 @@ async function open(container: Container, config: Config, { clock, logger, lifec
         }
       }
     },
+    async newEpoch(context) {
+      const [store, give, { customers, orders }] = [stores[context] as EventStore | undefined, (await container.getAsync(Token.giveEpoch))[context], checkpoints];
+      if (store === undefined || give === undefined || customers === undefined || orders === undefined) throw new OperatorError('Both contexts are needed here, in PostgreSQL: CONTEXTS must not name just one.');
+      return beginEpoch(context, uuidIds.next(), { store, checkpoints: { customers, orders }, give });
+    },
     close: () => lifecycle.close(),
   };
-}
-
-async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
-  try {
-    await promptly(question);
-    return { name, vital, status: 'up' };
-  } catch (error) {
-    return { name, vital, status: 'down', error: (error as Error).message };
-  }
-}
-
-/** @throws Error that says how old its answers are */
-function refuseOld(progress: ViewProgress | undefined, now: Date): void {
-  const lag = progress === undefined ? 0 : lagMs(progress, now);
-  if (lag > oldAfterMs) throw new Error(`it is ${Math.round(lag / 1_000)} s behind`);
-}
-
-/** Whoever looks at the whole service does not wait long for one silent part of it. */
-function promptly<T>(question: () => Promise<T>): Promise<T> {
-  return within(componentTimeoutMs, () => new Error('no answer'), question());
 }

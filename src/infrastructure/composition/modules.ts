@@ -27,6 +27,7 @@ import { MemorySnapshotStore } from '../memory/memory-snapshot-store.js';
 import { MemoryViewStores } from '../memory/memory-view-store.js';
 import { openDatabase, type Database, type Schema } from '../postgres/database.js';
 import { openEmbeddedPostgres, type EmbeddedPostgres } from '../postgres/embedded-postgres.js';
+import { giveEpoch } from '../postgres/give-epoch.js';
 import { keepPartitions } from '../postgres/keep-partitions.js';
 import { migrate } from '../postgres/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/postgres-checkpoint-store.js';
@@ -49,6 +50,7 @@ const memoryLog = new ContainerModule(({ bind }) => {
     [Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemorySnapshotStore()), [Token.config]);
   bind(Token.checkpoints).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemoryCheckpointStore()), [Token.config]);
+  bind(Token.giveEpoch).toConstantValue({});
   bind(Token.leadership).toResolvedValue(({ contexts }: Config) => {
     const leadership = new MemoryLeadership();
     return perContext(contexts, () => leadership);
@@ -103,6 +105,8 @@ const postgresLog = new ContainerModule(({ bind }) => {
     perContext(contexts, (context) => new PostgresSnapshotStore(logOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresCheckpointStore(logOf(databases, context))), [Token.databases, Token.config]);
+  bind(Token.giveEpoch).toResolvedValue((databases: Databases, { contexts }: Config) =>
+    perContext(contexts, (context) => (epoch: string) => giveEpoch(logOf(databases, context), epoch)), [Token.databases, Token.config]);
   bind(Token.leadership).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresLeadership(logOf(databases, context))), [Token.databases, Token.config]);
 });

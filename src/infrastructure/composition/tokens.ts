@@ -54,6 +54,8 @@ export const Token = {
   elasticsearch: token<Client>('Elasticsearch'),
   /** Only where Kafka is the feed. */
   kafka: token<Kafka>('Kafka'),
+  /** By context, names the log anew; nothing in memory outlives its log. */
+  giveEpoch: token<Partial<Record<Context, (epoch: string) => Promise<void>>>>('giveEpoch'),
   publisher: token<EventPublisher & PublishedTopic>('EventPublisher'),
   views: token<Partial<OpenViews>>('Views'),
   execute: token<Execute>('Execute'),

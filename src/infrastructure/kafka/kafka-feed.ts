@@ -1,4 +1,5 @@
 import type { Consumer, EachBatchPayload, Kafka, OffsetsByTopicPartition } from 'kafkajs';
+import { supersedes } from '../../application/epoch.js';
 import type { EventCodec } from '../../application/event-codec.js';
 import { decodeMessage, linkOf, type ChainedEvent } from '../../application/message.js';
 import { source, sourceOf } from '../../application/partition.js';
@@ -38,13 +39,15 @@ const pageSize = 1_000;
 /** Feeds from the topics: one consumer group a subscriber, whose members share the partitions. */
 export class KafkaFeed implements EventFeed {
   readonly shared = true;
+  /** By context, the newest epoch that was met in a topic whose log is not at hand. */
+  private readonly newest: Record<string, string> = {};
 
   constructor(private readonly dependencies: Dependencies) {}
 
   async run(subscription: Subscription, stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       try {
-        await new Run(subscription, this.dependencies, stop).untilStopped();
+        await new Run(subscription, this.dependencies, this.newest, stop).untilStopped();
         return;
       } catch (error) {
         if (!isStarting(error)) throw error;
@@ -73,6 +76,7 @@ class Run {
   private have = new Map<Source, number>();
   private asked: Promise<void> | undefined;
   private readonly behind = new Map<Source, string>();
+  /** Of the logs that are read: messages of an older one are passed over. */
   private readonly epochs: Record<string, string> = {};
   private lastBatch = -Infinity;
   private lastDelivery = -Infinity;
@@ -87,13 +91,14 @@ class Run {
   private over = false;
   private end: (error?: unknown) => void = () => undefined;
 
-  constructor(private readonly subscription: Subscription, private readonly dependencies: Dependencies, private readonly stop: AbortSignal) {
+  constructor(private readonly subscription: Subscription, private readonly dependencies: Dependencies, private readonly newest: Record<string, string>, private readonly stop: AbortSignal) {
     this.topics = new Map(subscription.contexts.map((context) => [eventsTopic(dependencies.topicPrefix, context), context]));
   }
 
   async untilStopped(): Promise<void> {
     const { kafka, topicPrefix, partitions } = this.dependencies;
     for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
+    await this.learnEpochs();
     const finished = new Promise<void>((resolve, reject) => {
       this.end = (error) => {
         this.over = true;
@@ -161,7 +166,7 @@ class Run {
       messages = messages.slice(batchSize);
       const end = part.at(-1);
       if (end === undefined) return;
-      const arrived = part.map(({ value, offset }) => this.decode(value, from, `${batch.topic}/${batch.partition} at offset ${offset}`));
+      const arrived = part.flatMap(({ value, offset }) => this.decode(value, from, `${batch.topic}/${batch.partition} at offset ${offset}`) ?? []);
       const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
       const goOn = await this.handOver(from, arrived, more, heartbeat);
       if (this.ended()) return;
@@ -193,7 +198,17 @@ class Run {
     this.have = known;
   }
 
-  private decode(value: Buffer | null, from: Source, place: string): ChainedEvent {
+  private async learnEpochs(): Promise<void> {
+    const { stores } = this.dependencies;
+    for (const context of this.subscription.contexts) {
+      const known = [this.newest[context], this.subscription.epochs?.()[context]].filter((one) => one !== undefined);
+      const epoch = (await (stores[context] as EventStore | undefined)?.head())?.epoch ?? known.sort((a, b) => (supersedes(a, b) ? -1 : 1))[0];
+      if (epoch !== undefined) this.epochs[context] = epoch;
+    }
+  }
+
+  /** @returns `undefined` for an event of an older epoch */
+  private decode(value: Buffer | null, from: Source, place: string): ChainedEvent | undefined {
     let event: ChainedEvent;
     try {
       event = decodeMessage(value?.toString() ?? '', this.dependencies.codec);
@@ -202,8 +217,12 @@ class Run {
       throw this.failed(new Error(`${place} holds a message that cannot be read`, { cause: error }));
     }
     const { epoch, event: { context } } = event;
-    if ((this.epochs[context] ??= epoch) !== epoch) throw this.failed(new Error(`${place} begins another log of ${context}: give the newer log a topic of its own with KAFKA_TOPIC_PREFIX`));
-    return event;
+    const own = (this.epochs[context] ??= epoch);
+    if (own === epoch) return event;
+    if (supersedes(own, epoch)) return undefined;
+    if (!supersedes(epoch, own)) throw this.failed(new Error(`${place} begins another log of ${context}: give the newer log a topic of its own with KAFKA_TOPIC_PREFIX`));
+    this.newest[context] = epoch;
+    throw this.failed(new Error(`${place} begins a new epoch of ${context}: its events are read from the beginning`));
   }
 
   /**

@@ -9,6 +9,7 @@ import { registerDoctor } from './doctor.js';
 import { registerEvents } from './events.js';
 import { registerImport } from './import.js';
 import { registerKafka } from './kafka.js';
+import { registerLog } from './log.js';
 import { registerMigrate } from './migrate.js';
 import { registerSearch } from './search.js';
 import { registerServe } from './serve.js';
@@ -19,7 +20,7 @@ const program = new Command('orderfold')
   .version(version)
   .showHelpAfterError();
 
-for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerViews, registerCommands, registerSearch, registerKafka, registerDoctor, registerBench]) register(program);
+for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerLog, registerViews, registerCommands, registerSearch, registerKafka, registerDoctor, registerBench]) register(program);
 
 try {
   await program.parseAsync();
