@@ -6,6 +6,7 @@ import { Rejection } from '../../src/domain/shared/rejection.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { applicationName, openDatabase, type Schema } from '../../src/infrastructure/postgres/database.js';
 import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded-postgres.js';
+import { OperatorError } from '../../src/infrastructure/operator-error.js';
 import { migrate } from '../../src/infrastructure/postgres/migrate.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { pruneIdempotency } from '../../src/infrastructure/postgres/prune-idempotency.js';
@@ -68,6 +69,21 @@ onEachPostgres('PostgreSQL', (server) => {
         expect(rows).to.deep.equal([{ once: true, heads: 1 }]);
       } finally {
         await empty.drop();
+      }
+    });
+
+    it('is refused in one line where the connection cannot be encrypted, or the database cannot hold every name', async () => {
+      const refusal = (url: string) => migrate(url, ['orders']).catch((error: unknown) => error);
+      expect(await refusal(`${fresh.url}?sslmode=verify-full`)).to.be.instanceOf(OperatorError).with.property('message').that.matches(/could not be encrypted.*check sslmode/);
+      const client = new pg.Client({ connectionString: fresh.url });
+      await client.connect();
+      const name = `${client.database ?? ''}_latin`;
+      try {
+        await client.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+        expect(await refusal(Object.assign(new URL(fresh.url), { pathname: `/${name}` }).toString())).to.be.instanceOf(OperatorError).with.property('message').that.matches(/encoded in LATIN1/);
+      } finally {
+        await client.query(`drop database if exists ${name}`);
+        await client.end();
       }
     });
 

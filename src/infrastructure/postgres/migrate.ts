@@ -56,6 +56,7 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
     if (error instanceof pg.DatabaseError && /^(28|3D)/.test(error.code ?? '')) {
       throw new OperatorError(`The database at ${host}${pathname} refused the connection (${reason}): check DATABASE_URL.`);
     }
+    if (/\bSSL\b|certificate|\bTLS\b/i.test(reason)) throw new OperatorError(`The connection to the database at ${host}${pathname} could not be encrypted as it must be (${reason}): check sslmode and sslrootcert in DATABASE_URL.`);
     throw error;
   } finally {
     await client.end().catch(() => undefined);
