@@ -220,6 +220,7 @@ function readAuth({ HOST: host, AUTH, JWT_JWKS: jwks, JWT_ISSUER: issuer, JWT_AU
   if (jwks === undefined || issuer === undefined || audience === undefined) {
     throw new OperatorError('AUTH=jwt needs JWT_JWKS (a file or a URL), JWT_ISSUER and JWT_AUDIENCE.');
   }
+  if (/^https?:\/\//i.test(jwks) && !URL.canParse(jwks)) throw new OperatorError(`JWT_JWKS=${jwks} is not a URL.`);
   if (/^http:\/\//i.test(jwks) && !isLoopback(new URL(jwks).hostname)) throw new OperatorError(`JWT_JWKS=${jwks} is refused: whoever is on the way could put in keys of their own. Use https.`);
   return { mode, jwks, issuer, audience };
 }

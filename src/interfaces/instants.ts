@@ -9,6 +9,7 @@ const wanted = 'must be ISO 8601 with Z or an offset, such as 2026-01-31T12:00:0
 /** Of the years 0 to 9999: written in UTC, the order of two texts is then the order of time, in every store. */
 export const instant = Joi.string().isoDate().prefs({ convert: false, abortEarly: true }).messages({ 'string.isoDate': wanted }).custom((value: string, helpers) => {
   if (!date.test(value) && !offset.test(value)) return helpers.message({ custom: wanted });
+  if (/^\d{4}-\d\d-\d\d/.test(value) && new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() !== Number(value.slice(8, 10))) return helpers.message({ custom: 'must be a day that there is' });
   const year = new Date(value).getUTCFullYear();
   return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
 });

@@ -42,6 +42,14 @@ describe('an instant', () => {
     for (const text of [...zoned, '2026-01-01']) expect(line(text), text).to.include({ at: text });
   });
 
+  it('is of a day that there is', async () => {
+    for (const text of ['2026-02-30', '2026-02-29T00:00:00Z', '2026-04-31T23:59:59+02:00']) {
+      const [status, fault] = await faultIn(`/orders?placedFrom=${encodeURIComponent(text)}`);
+      expect([status, fault?.message], text).to.deep.equal([400, 'must be a day that there is']);
+    }
+    for (const text of ['2024-02-29', '2024-02-29T23:30:00-11:00', '2026-12-31T23:59:59Z']) expect(await faultIn(`/orders?placedFrom=${encodeURIComponent(text)}`), text).to.deep.equal([200, undefined]);
+  });
+
   it('is told apart in the OpenAPI document', async () => {
     const { body } = await service.ask('GET', '/openapi.json');
     const described = (name: string) => (body.paths['/orders'].get.parameters as { name: string; description: string }[]).find((one) => one.name === name)!.description;

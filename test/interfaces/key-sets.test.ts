@@ -75,4 +75,8 @@ describe('a key set at a URL', () => {
     for (const jwks of ['http://login.example.org/keys', 'HTTP://10.0.0.1/keys', 'http://localhost.example.org/keys']) expect(() => config(jwks), jwks).to.throw(OperatorError, /JWT_JWKS=.* https/);
     for (const jwks of ['https://login.example.org/keys', 'http://localhost:8080/keys', 'http://127.0.0.1/keys', 'http://[::1]/keys', 'keys.json']) expect(config(jwks).auth).to.include({ jwks });
   });
+
+  it('has a URL that can be read, or stops the start in one line', () => {
+    for (const jwks of ['https://', 'https://a b/keys', 'http://[::1/keys']) expect(() => readConfig({ ...issuer.settings, PROFILE: 'memory', JWT_JWKS: jwks }), jwks).to.throw(OperatorError, `JWT_JWKS=${jwks} is not a URL.`);
+  });
 });
