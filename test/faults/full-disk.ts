@@ -1,22 +1,17 @@
-import { execFile } from 'node:child_process';
-import { chmod, open, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { serve, type Running } from '../support/cli.js';
-import { temporaryDirectory } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';
+import { fill, smallDisk } from './small-disk.js';
 import { fail } from './support.js';
 
-const run = promisify(execFile);
 const clients = 4;
 const answerMs = 6_000;
 const recoveryMs = 90_000;
 
 /** The embedded server on a small file system of its own that is filled to the last byte under load, and emptied again. Needs root, to mount it. */
 export async function fullDisk({ times }: { times: number }): Promise<string> {
-  const directory = await temporaryDirectory();
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=256m', 'tmpfs', directory]);
-  await chmod(directory, 0o755);
+  const { directory, remove } = await smallDisk(256);
   let running: Running | undefined;
   try {
     running = await serve({ DATA_DIR: directory, LOG_LEVEL: 'fatal' });
@@ -62,26 +57,7 @@ export async function fullDisk({ times }: { times: number }): Promise<string> {
       + `the slowest answered after ${Math.round(slowestMs)} ms; ready again ${recovered.join(', ')} ms after there was space`;
   } finally {
     await running?.stop();
-    await run('umount', ['-l', directory]);
-    await rm(directory, { recursive: true, force: true });
-  }
-}
-
-/** Until nothing more goes into it. */
-async function fill(path: string): Promise<void> {
-  const file = await open(path, 'w');
-  try {
-    for (const size of [1 << 20, 4_096]) {
-      const block = Buffer.alloc(size);
-      for (let full = false; !full;) {
-        full = await file.write(block).then(({ bytesWritten }) => bytesWritten < size, (error: NodeJS.ErrnoException) => {
-          if (error.code === 'ENOSPC') return true;
-          throw error;
-        });
-      }
-    }
-  } finally {
-    await file.close();
+    await remove();
   }
 }
 

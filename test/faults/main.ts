@@ -4,6 +4,7 @@ import { plainBroker, realServers } from '../support/infra.js';
 import { freshDatabase, stopPostgres, temporaryDirectory } from '../support/postgres.js';
 import { ownServers, serverNames, sharedServers } from './behind-proxies.js';
 import { crashPoints, realCrashPoints } from './crash-points.js';
+import { fullBroker } from './full-broker.js';
 import { fullDisk } from './full-disk.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
@@ -29,6 +30,7 @@ const { values, positionals } = parseArgs({
 const trials: Record<string, () => Promise<string>> = {
   outages: () => outages({ seconds: Number(values.seconds) }).finally(stopPostgres),
   'full-disk': () => fullDisk({ times: 3 }),
+  'full-broker': () => fullBroker().finally(stopPostgres),
   async streams() {
     const database = await freshDatabase();
     try {
