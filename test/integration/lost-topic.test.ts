@@ -21,7 +21,7 @@ import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
 import { within } from '../../src/infrastructure/within.js';
 import { checkTopic } from '../support/chain.js';
 import { clock, newEvent, quiet } from '../support/events.js';
-import { forgetTopics, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
+import { forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { readTopic } from '../support/kafka.js';
 import { eventually } from '../support/service.js';
 
@@ -31,12 +31,12 @@ const patienceMs = 45_000;
 const cleanUpMs = 15_000;
 
 if (kafkaSettings === undefined) notRun('topics of Kafka that lose what they had');
-else withKafka(kafkaSettings.KAFKA_BROKERS);
+else withKafka();
 
-function withKafka(brokers: string): void {
+function withKafka(): void {
   describe('topics of Kafka that lose what they had', function () {
     this.timeout(120_000);
-    const kafka: Kafka = connectKafka({ brokers: brokers.split(','), topicPrefix: '' });
+    const kafka: Kafka = connectKafka(kafkaConfig());
     const signal = new MemoryLogSignal();
     let trials = 0;
     let topicPrefix: string;
