@@ -271,6 +271,23 @@ function withKafka(plain: string): void {
         await admin.disconnect();
       }
     }
+    /** Until the group has noted something that was published after these. @returns what it has noted of one partition */
+    async function notedBehind(group: string, messages: readonly Message[], partition: number): Promise<number> {
+      const admin = kafka.admin();
+      await admin.connect();
+      try {
+        for (;;) {
+          await trial.publish(await trial.append(50));
+          const [offsets] = await admin.fetchOffsets({ groupId: `${trial.topicPrefix}${group}`, topics: [trial.topic] });
+          const noted = new Map(offsets!.partitions.map((one) => [one.partition, Number(one.offset)]));
+          const published = (of: number) => messages.filter((one) => one.partition === of).length;
+          if ([...noted].some(([of, offset]) => of !== partition && published(of) > 0 && offset > published(of))) return noted.get(partition) ?? 0;
+          await pause(300);
+        }
+      } finally {
+        await admin.disconnect();
+      }
+    }
     const busy = (log: readonly RecordedEvent[]) => [...new Set(log.map((event) => sourceOf(event, partitions)))];
 
     it('fills what the topic lacks from the log, and says so', async () => {
@@ -346,6 +363,37 @@ function withKafka(plain: string): void {
         expect(ascending(second.positions)).to.deep.equal(oneTo(whole.length).slice(half));
         expectOrder(second.batches);
         await second.stop();
+      });
+    }
+
+    for (const restarted of [false, true]) {
+      it(`goes on without the log when what was missing is published again, behind what came after it${restarted ? ', also when it is started again meanwhile' : ''}`, async () => {
+        const messages = await trial.append(200);
+        const gone = messages[120]!;
+        const isLost = ({ partition }: Message, index: number) => partition === gone.partition && index >= 120;
+        await trial.publish(messages.filter((one) => one !== gone));
+        const { said, logger } = listening();
+        let follower = follow(trial.feed({ logger }));
+        const behind = () => follower.batches.at(-1)?.behindSince ?? null;
+        const others = messages.filter((one, index) => !isLost(one, index)).length;
+        await follower.until(() => follower.positions.length >= others && said.some(({ level }) => level === 'error') && behind() !== null);
+        let before: number[] = [];
+        if (restarted) {
+          const hole = messages.filter(({ partition }, index) => partition === gone.partition && index < 120).length;
+          expect(await notedBehind('view', messages, gone.partition), 'its group waits before the hole').to.be.at.most(hole);
+          await follower.stop();
+          before = follower.positions;
+          follower = follow(trial.feed({ logger }), { start: follower.applied });
+          await follower.until(() => follower.batches.length > 0 && behind() !== null);
+        }
+        await trial.publish((await trial.messages()).filter(isLost));
+        await trial.publish(await trial.append(100));
+        const whole = await trial.log();
+        const positions = () => [...new Set([...before, ...follower.positions])];
+        await follower.until(() => positions().length >= whole.length && behind() === null);
+        await follower.stop();
+        expect(ascending(positions())).to.deep.equal(oneTo(whole.length));
+        expectOrder(follower.batches);
       });
     }
 

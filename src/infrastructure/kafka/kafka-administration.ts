@@ -5,7 +5,7 @@ import type { Check } from '../check.js';
 import { OperatorError } from '../operator-error.js';
 import { certificateOf, checkListening, tlsFaultOf, type Address } from '../tls.js';
 import { within } from '../within.js';
-import { connectKafka, loadKafkajs, tlsMaterial, type KafkaConfig } from './kafka-client.js';
+import { connectKafka, leave, loadKafkajs, tlsMaterial, type KafkaConfig } from './kafka-client.js';
 import { isStarting, kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
 import { commandsTopic, eventsTopic, retention, topicState } from './kafka-topics.js';
 
@@ -45,7 +45,7 @@ export function administerKafka(settings: KafkaSettings): { checks: readonly Che
         { what: `rights in ${wanted.topic}`, vital: false, ask: () => telling(() => rights(kafka, admin, wanted, settings)) },
       ]),
     ],
-    close: () => admin.disconnect(),
+    close: () => leave(admin),
   };
 }
 
@@ -133,7 +133,7 @@ async function write(kafka: Kafka, name: string): Promise<void> {
       if ((error as { type?: string }).type !== 'INVALID_REQUIRED_ACKS') throw error;
     });
   } finally {
-    await producer.disconnect();
+    await leave(producer);
   }
 }
 
@@ -165,7 +165,7 @@ async function readOnce(kafka: Kafka, admin: Admin, name: string, groupId: strin
       consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: () => Promise.resolve() }),
     ]);
   } finally {
-    await consumer.disconnect();
+    await leave(consumer);
     // It may lack the right; Kafka forgets an empty group by itself after a week.
     await admin.deleteGroups([groupId]).catch(() => undefined);
   }

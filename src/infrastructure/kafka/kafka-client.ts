@@ -4,6 +4,7 @@ import type { Kafka, KafkaConfig as ClientOptions, SASLOptions } from 'kafkajs';
 import type { Logger } from '../../application/ports/logger.js';
 import { OperatorError } from '../operator-error.js';
 import type { TlsMaterial } from '../tls.js';
+import { within } from '../within.js';
 import { kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
 
 export type SaslMechanism = 'plain' | 'scram-sha-256' | 'scram-sha-512';
@@ -51,6 +52,13 @@ export function connectKafka({ brokers, tls, sasl }: KafkaConfig, options: Parti
   });
 }
 
+const leaveMs = 3_000;
+
+/** Ends a connection. One that hangs, or that cannot even say goodbye, keeps nobody: it is not waited for any longer than `ms`. */
+export async function leave(connection: { disconnect(): Promise<void> }, ms = leaveMs): Promise<void> {
+  await within(ms, () => new Error('it hangs'), connection.disconnect()).catch(() => undefined);
+}
+
 /**
  * Asks whether a broker takes us. One that cannot be reached is no reason not to start: commands do without it, and it may come back.
  * @throws OperatorError for what does not pass by itself
@@ -67,7 +75,7 @@ export async function checkKafka(config: KafkaConfig, logger: Logger): Promise<v
     if (fault === 'hung up') logger.warn({}, toldOfKafka(fault, brokers));
     else if (fault !== undefined) throw error;
   } finally {
-    await admin.disconnect();
+    await leave(admin);
   }
 }
 

@@ -9,6 +9,7 @@ import { ofSameRequest } from '../memory/command-table.js';
 import { Wakeable } from '../wakeable.js';
 import { within } from '../within.js';
 import { CommandOperations, tooLate, type Operation, type Written } from './command-operations.js';
+import { leave } from './kafka-client.js';
 import { commandsTopic, ensureTopic } from './kafka-topics.js';
 import { OperationReader } from './operation-reader.js';
 import { OperationWriter, type Outgoing } from './operation-writer.js';
@@ -152,7 +153,7 @@ export class KafkaCommandQueue implements CommandQueue {
       await admin.fetchTopicMetadata({ topics: [this.topic] });
       await admin.deleteTopicRecords({ topic: this.topic, partitions: [{ partition: 0, offset: String(offset) }] });
     } finally {
-      await admin.disconnect();
+      await leave(admin);
     }
   }
 

@@ -5,7 +5,7 @@ import type { EventPublisher } from '../../application/ports/event-publisher.js'
 import type { PublishedTopic, TopicEnd } from '../../application/ports/published-topic.js';
 import type { Context } from '../../domain/events.js';
 import { within } from '../within.js';
-import { loadKafkajs } from './kafka-client.js';
+import { leave, loadKafkajs } from './kafka-client.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
 import { TopicExtents, type Sent } from './topic-extents.js';
 
@@ -40,7 +40,7 @@ export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
     } catch (error) {
       this.producers.delete(context);
       // Not waited for: what hangs must not hold up the next attempt.
-      void opening.then((producer) => producer.disconnect()).catch(() => undefined);
+      void leaveOnce(opening);
       throw error;
     }
   }
@@ -55,7 +55,7 @@ export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.producers.values()].map(async (opening) => { await (await opening).disconnect(); }));
+    await Promise.all([...this.producers.values()].map(leaveOnce));
     this.producers.clear();
   }
 
@@ -72,6 +72,11 @@ export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
     await producer.connect();
     return producer;
   }
+}
+
+/** Also where it never opens. */
+function leaveOnce(opening: Promise<Producer>): Promise<void> {
+  return leave({ disconnect: async () => { await (await opening).disconnect(); } });
 }
 
 /** What went into each partition, and where the broker says that it lies. */

@@ -1,15 +1,17 @@
 import type { Consumer, EachBatchPayload, Kafka, OffsetsByTopicPartition } from 'kafkajs';
 import { supersedes } from '../../application/epoch.js';
 import type { EventCodec } from '../../application/event-codec.js';
-import { decodeMessage, linkOf, type ChainedEvent } from '../../application/message.js';
+import { decodeMessage, type ChainedEvent } from '../../application/message.js';
 import { source, sourceOf } from '../../application/partition.js';
 import type { EventFeed, FeedEvent, Source, Subscription } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import type { Context } from '../../domain/events.js';
+import { leave } from './kafka-client.js';
 import { isStarting } from './kafka-fault.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
+import { PartitionChain } from './partition-chain.js';
 
 interface Dependencies {
   kafka: Kafka;
@@ -35,6 +37,8 @@ const watchEveryMs = 10_000;
 const stuckAfterMs = 30_000;
 const askAgainMs = 10_000;
 const pageSize = 1_000;
+/** It waits for a fetch, and says goodbye to its group. */
+const leaveMs = 5_000;
 
 /** Feeds from the topics: one consumer group a subscriber, whose members share the partitions. */
 export class KafkaFeed implements EventFeed {
@@ -86,7 +90,7 @@ class Run {
   private lastCommit = performance.now();
   /** By source: the next offset to be read, as far as it is known, and when it last moved. */
   private readonly reading = new Map<Source, { offset: bigint | undefined; since: number }>();
-  private readonly rewound = new Set<Source>();
+  private readonly chains = new Map<Source, PartitionChain>();
   private consumer: Consumer | undefined;
   private over = false;
   private end: (error?: unknown) => void = () => undefined;
@@ -96,9 +100,7 @@ class Run {
   }
 
   async untilStopped(): Promise<void> {
-    const { kafka, topicPrefix, partitions } = this.dependencies;
-    for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
-    await this.learnEpochs();
+    const { kafka, topicPrefix } = this.dependencies;
     const finished = new Promise<void>((resolve, reject) => {
       this.end = (error) => {
         this.over = true;
@@ -128,17 +130,14 @@ class Run {
       }
       this.asked = undefined;
       this.behind.clear();
+      for (const chain of this.chains.values()) chain.begin();
       this.fetches.clear();
     });
     const beat = setInterval(() => { void this.beat(); }, heartbeatMs / 4);
     const watch = setInterval(() => { this.watch().catch(() => undefined); }, watchEveryMs);
     try {
-      await consumer.connect();
-      await consumer.subscribe({ topics: [...this.topics.keys()], fromBeginning: true });
-      await consumer.run({
-        autoCommit: false, eachBatchAutoResolve: false, partitionsConsumedConcurrently: this.topics.size * partitions,
-        eachBatch: (payload) => this.onPartition(payload),
-      });
+      // Who is stopped does not wait for a broker that does not answer.
+      await Promise.race([this.begin(consumer), finished]);
       await finished;
     } finally {
       this.over = true;
@@ -147,7 +146,27 @@ class Run {
       this.stop.removeEventListener('abort', onStop);
       await this.delivering?.catch(() => undefined);
       for (const { delivered } of this.waiting.splice(0)) delivered();
-      await consumer.disconnect().catch(() => undefined);
+      await leave(consumer, leaveMs);
+    }
+  }
+
+  private async begin(consumer: Consumer): Promise<void> {
+    const { kafka, partitions } = this.dependencies;
+    for (const topic of this.topics.keys()) await ensureTopic(kafka, topic, partitions);
+    await this.learnEpochs();
+    if (this.ended()) return;
+    try {
+      await consumer.connect();
+      if (this.ended()) return;
+      await consumer.subscribe({ topics: [...this.topics.keys()], fromBeginning: true });
+      if (this.ended()) return;
+      await consumer.run({
+        autoCommit: false, eachBatchAutoResolve: false, partitionsConsumedConcurrently: this.topics.size * partitions,
+        eachBatch: (payload) => this.onPartition(payload),
+      });
+    } finally {
+      // It was left while it was still on its way in.
+      if (this.ended()) await leave(consumer, leaveMs);
     }
   }
 
@@ -166,7 +185,10 @@ class Run {
       messages = messages.slice(batchSize);
       const end = part.at(-1);
       if (end === undefined) return;
-      const arrived = part.flatMap(({ value, offset }) => this.decode(value, from, `${batch.topic}/${batch.partition} at offset ${offset}`) ?? []);
+      const arrived = part.flatMap(({ value, offset }) => {
+        const event = this.decode(value, from, `${batch.topic}/${batch.partition} at offset ${offset}`);
+        return event === undefined ? [] : [{ ...event, offset }];
+      });
       const more = end !== last || BigInt(batch.highWatermark) > BigInt(end.offset) + 1n;
       const goOn = await this.handOver(from, arrived, more, heartbeat);
       if (this.ended()) return;
@@ -188,7 +210,28 @@ class Run {
     // The subscriber's own progress is what counts: an offset that was not committed costs a second look, no second effect.
     if (performance.now() - this.lastCommit < commitEveryMs) return;
     this.lastCommit = performance.now();
-    await commitOffsetsIfNecessary(butTheLast(uncommittedOffsets()));
+    await commitOffsetsIfNecessary(this.toCommit(uncommittedOffsets()));
+  }
+
+  private chainOf(one: Source): PartitionChain {
+    const context = one.slice(0, one.indexOf('/')) as Context;
+    const chain = this.chains.get(one) ?? new PartitionChain(this.dependencies.stores[context] !== undefined);
+    this.chains.set(one, chain);
+    return chain;
+  }
+
+  /** A group stays one message behind: by the one that it reads again, whoever goes on sees whether the subscriber still has all that was before it. And it stays before what is missing. */
+  private toCommit({ topics }: OffsetsByTopicPartition): OffsetsByTopicPartition {
+    return {
+      topics: topics.map(({ topic, partitions }) => ({
+        topic,
+        partitions: partitions.map(({ partition, offset }) => {
+          const context = this.topics.get(topic);
+          const hole = context && this.chains.get(source(context, partition))?.hole;
+          return { partition, offset: String(Math.max(0, Number(hole?.offset ?? offset) - 1)) };
+        }),
+      })),
+    };
   }
 
   private async ask(): Promise<void> {
@@ -229,9 +272,10 @@ class Run {
    * Delivers what the subscriber does not have of these, and between them what the topic lacks. `more`: these are not the last ones of the partition.
    * @returns where to go on: what is missing cannot be had now, or is had faster from the beginning of the topic
    */
-  private async handOver(from: Source, arrived: readonly ChainedEvent[], more: boolean, heartbeat: () => Promise<void>): Promise<'behind these' | 'from the beginning' | 'later'> {
+  private async handOver(from: Source, arrived: readonly (ChainedEvent & { offset: string })[], more: boolean, heartbeat: () => Promise<void>): Promise<'behind these' | 'from the beginning' | 'later'> {
     let events: FeedEvent[] = [];
     let have = this.have.get(from) ?? 0;
+    const chain = this.chainOf(from);
     const newest = () => events.at(-1)?.event.recordedAt ?? null;
     const deliver = async (behindSince: string | null) => {
       await this.deliver({ source: from, events, reached: have, behindSince }, heartbeat);
@@ -243,19 +287,21 @@ class Run {
       else this.behind.set(from, this.behind.get(from) ?? since);
       return goOn;
     };
-    for (const { prev, source: one, event } of arrived) {
-      const link = linkOf({ prev, event }, have);
-      if (link === 'duplicate') continue;
-      if (link === 'gap') {
-        const facts = { group: this.subscription.group, source: from, after: have, upTo: prev };
+    for (const { prev, source: one, event, offset } of arrived) {
+      const { hole } = chain;
+      const step = chain.next({ prev, event }, offset, have);
+      if (step === 'drop') continue;
+      if (step === 'rewind') return await notYet('from the beginning', event.recordedAt);
+      const facts = { group: this.subscription.group, source: from, after: have, upTo: prev };
+      if (step === 'read on') {
+        if (hole === undefined) this.dependencies.logger.error(facts, 'events are missing in the topic, and their log is not at hand: this partition stops until they are there');
+        continue;
+      }
+      if (hole !== undefined) this.dependencies.logger.info({ ...facts, upTo: event.position }, 'what was missing in the topic has come: this partition goes on');
+      if (step === 'read the log') {
         const store = this.dependencies.stores[event.context];
-        // A view that was emptied, behind a group that had read it all: the topic is the faster source of the whole, and the only one without the log.
-        if ((have === 0 || store === undefined) && !this.rewound.has(from)) {
-          this.rewound.add(from);
-          return await notYet('from the beginning', event.recordedAt);
-        }
+        this.dependencies.logger.warn(facts, 'events are missing in the topic: they are read from the log');
         if (store !== undefined) {
-          this.dependencies.logger.warn(facts, 'events are missing in the topic: they are read from the log');
           for await (const page of readMissing(store, from, have, prev, this.dependencies.partitions)) {
             for (const found of page) {
               events.push({ source: from, event: found });
@@ -268,14 +314,14 @@ class Run {
           }
         }
         if (have < prev) {
-          this.dependencies.logger.error({ ...facts, after: have }, `events are missing in the topic, and ${store === undefined ? 'their log is not at hand' : 'in the log'}: this partition stops until they are there`);
+          this.dependencies.logger.error({ ...facts, after: have }, 'events are missing in the topic, and in the log: this partition stops until they are there');
           return await notYet('later', event.recordedAt);
         }
       }
       events.push({ source: one, event });
       have = event.position;
     }
-    await deliver(more ? newest() ?? arrived.at(-1)?.event.recordedAt ?? null : null);
+    await deliver(chain.hole?.since ?? (more ? newest() ?? arrived.at(-1)?.event.recordedAt ?? null : null));
     return 'behind these';
   }
 
@@ -381,7 +427,7 @@ class Run {
         }
       }
     } finally {
-      await admin.disconnect();
+      await leave(admin);
     }
   }
 
@@ -403,9 +449,4 @@ async function* readMissing(store: EventStore, from: Source, after: number, upTo
     if (page.next === next) return;
     next = page.next;
   }
-}
-
-/** A group stays one message behind: by the one that it reads again, whoever goes on sees whether the subscriber still has all that was before it. */
-function butTheLast({ topics }: OffsetsByTopicPartition): OffsetsByTopicPartition {
-  return { topics: topics.map(({ topic, partitions }) => ({ topic, partitions: partitions.map(({ partition, offset }) => ({ partition, offset: String(Math.max(0, Number(offset) - 1)) })) })) };
 }

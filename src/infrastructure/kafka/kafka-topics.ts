@@ -1,7 +1,7 @@
 import type { Admin, ITopicMetadata, Kafka } from 'kafkajs';
 import type { Context } from '../../domain/events.js';
 import { OperatorError } from '../operator-error.js';
-import { loadKafkajs } from './kafka-client.js';
+import { leave, loadKafkajs } from './kafka-client.js';
 
 /** Events are kept for ever: whoever comes late reads them from the beginning. */
 export const retention = { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' };
@@ -59,7 +59,7 @@ export async function ensureTopic(kafka: Kafka, topic: string, partitions: numbe
       throw new OperatorError(`The topic ${topic} is not set up as it must be, or would forget what it holds (${state.drift.join(', ')}): set ${Object.entries(settings).map((entry) => entry.join('=')).join(', ')}.`);
     }
   } finally {
-    await admin.disconnect();
+    await leave(admin);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Consumer, Kafka } from 'kafkajs';
 import { endOf } from '../../application/message.js';
 import type { TopicEnd } from '../../application/ports/published-topic.js';
 import { within } from '../within.js';
+import { leave } from './kafka-client.js';
 
 /** Where a partition begins and ends, by offset; `end` is the offset behind its last message. */
 export interface Extent { low: bigint; end: bigint }
@@ -50,7 +51,7 @@ export async function lastMessages(kafka: Kafka, topic: string, extents: Readonl
   } finally {
     over = true;
     finished.catch(() => undefined);
-    await within(closeMs, () => new Error('it hangs'), consumer.disconnect()).catch(() => undefined);
+    await leave(consumer);
     await within(closeMs, () => new Error('it hangs'), forget(kafka, groupId)).catch(() => undefined);
   }
 }

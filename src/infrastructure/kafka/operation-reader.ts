@@ -4,6 +4,7 @@ import { onAbort } from '../../application/abort.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import { within } from '../within.js';
+import { leave } from './kafka-client.js';
 
 interface Dependencies {
   kafka: Kafka;
@@ -85,7 +86,7 @@ export class OperationReader {
       over = true;
       release();
       clearInterval(watch);
-      await within(closeMs, () => new Error('it hangs'), consumer.disconnect()).catch(() => undefined);
+      await leave(consumer);
       await within(closeMs, () => new Error('it hangs'), this.forget(groupId)).catch(() => undefined);
     }
   }

@@ -2,7 +2,7 @@ import type { Kafka, Producer } from 'kafkajs';
 import type { Logger } from '../../application/ports/logger.js';
 import { pause } from '../../application/supervisor.js';
 import { within } from '../within.js';
-import { loadKafkajs } from './kafka-client.js';
+import { leave, loadKafkajs } from './kafka-client.js';
 
 export interface Outgoing {
   text: string;
@@ -51,7 +51,8 @@ export class OperationWriter {
   /** Once `stop` is aborted. */
   async close(): Promise<void> {
     await this.sending;
-    await this.producer?.then((producer) => producer.disconnect());
+    const { producer } = this;
+    if (producer !== undefined) await leave({ disconnect: async () => { await (await producer).disconnect(); } });
   }
 
   private async send(): Promise<void> {
