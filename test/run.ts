@@ -10,16 +10,23 @@ import { runningServers } from '../infra/state.js';
 const processEach = ['end-to-end', 'integration', 'contracts', 'architecture'];
 /** One process for all: each takes less time than to start one. */
 const processForAll = ['application', 'domain', 'interfaces', 'projections'];
-const atOnce = Math.max(2, cpus().length);
+const atOnce = cpus().length + 1;
 /** Of one process. What hangs is a failure that says where. */
 const limitMs = 15 * 60_000;
 
+// Types and style are checked while the first tests run.
+const lint = run('npm', ['run', '--silent', 'lint']);
+const compiled = await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
+if (compiled.code !== 0) {
+  console.error(compiled.output);
+  process.exit(1);
+}
 const { kafka, elasticsearch } = await runningServers();
 const sharing: string[] = [];
 const alone: string[] = [];
 for (const file of (await Promise.all(processEach.map(testsIn))).flat()) ((kafka || elasticsearch) && await sharesServers(file) ? sharing : alone).push(file);
 
-const work = [() => run('npm', ['run', '--silent', 'lint']), ...alone.map((file) => () => mocha([file])), async () => mocha((await Promise.all(processForAll.map(testsIn))).flat())];
+const work = [() => lint, ...alone.map((file) => () => mocha([file])), async () => mocha((await Promise.all(processForAll.map(testsIn))).flat())];
 let failed = 0;
 await Promise.all(Array.from({ length: atOnce }, async () => {
   for (let next = work.shift(); next !== undefined; next = work.shift()) await report(next());

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { packageRoot } from '../../src/infrastructure/package-root.js';
 import { finished, run, serve, start, type Environment, type Running } from '../support/cli.js';
-import { temporaryDirectory } from '../support/postgres.js';
+import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
 import { eventually } from '../support/service.js';
 
 const sample = join(packageRoot, 'samples/orders.ndjson');
@@ -25,34 +25,42 @@ describe('the command line', function () {
   });
 
   it('reads, traces and examines what was stored', async () => {
-    running = await serve(environment);
-    const book = join(directory, 'orders.ndjson');
-    await copyFile(sample, book);
-    await run(['import', book], environment);
-    const { out } = await run(['events', 'read', '--stream', 'order-A-2000'], environment);
-    expect(out.trim().split('\n')).to.have.length(2);
-    expect(out).to.match(/order-A-2000 v1 +OrderPlaced/).and.match(/OrderRejected.*credit\.limit-exceeded/);
-    const [line] = (await run(['events', 'read', '--type', 'OrderRejected', '--limit', '1', '--json'], environment)).out.trim().split('\n');
-    const { metadata } = JSON.parse(line!) as { metadata: { correlationId: string } };
-    const trace = (await run(['events', 'trace', metadata.correlationId], environment)).out.split('\n');
-    expect(trace.slice(0, 3).map((text) => text.replace(/(\w) {2}\w.*/, '$1'))).to.deep.equal(['OrderPlaced', '  CreditRefused', '    OrderRejected']);
-    const doctor = await run(['doctor'], { ...environment, CURSOR_SECRET: 'x'.repeat(40) });
-    expect([doctor.code, doctor.out.includes('x'.repeat(40))], doctor.out).to.deep.equal([0, false]);
-    expect(doctor.out).to.match(/ok +log of orders: \d+ events, the last \d+ without a hole/);
-    expect((await run(['migrate'], environment)).out).to.include('up to date');
-    const tail = start(['events', 'tail', '--after', '1', '--json'], environment);
-    const tailed = finished(tail);
-    await new Promise((resolve) => tail.stdout?.once('data', resolve));
-    tail.kill('SIGINT');
-    expect((await tailed).out.split('\n')[0]).to.include('"position":2');
-    await running.stop();
-    const unasked = await run(['log', 'new-epoch', '--context', 'orders'], environment);
-    expect([unasked.code, unasked.err.trim()]).to.deep.equal([1, 'orderfold: This needs an answer: repeat it with --yes.']);
-    const renamed = await run(['log', 'new-epoch', '--context', 'orders', '--yes'], environment);
-    expect([renamed.code, renamed.out.trim()], renamed.err).to.satisfy(([code, out]: [number, string]) => code === 0 && /^The log of orders has a new epoch from position \d+ on\. Start the service again\.$/.test(out));
-    running = await serve(environment);
-    const found = async () => (await (await fetch(`${running!.url}/orders?limit=1`)).json() as { total: number }).total;
-    await eventually('the views are folded anew', async () => await found() > 0, 30_000);
+    const fresh = await freshDatabase();
+    environment.DATABASE_URL = fresh.url;
+    try {
+      running = await serve(environment);
+      const book = join(directory, 'orders.ndjson');
+      await copyFile(sample, book);
+      await run(['import', book], environment);
+      const { out } = await run(['events', 'read', '--stream', 'order-A-2000'], environment);
+      expect(out.trim().split('\n')).to.have.length(2);
+      expect(out).to.match(/order-A-2000 v1 +OrderPlaced/).and.match(/OrderRejected.*credit\.limit-exceeded/);
+      const [line] = (await run(['events', 'read', '--type', 'OrderRejected', '--limit', '1', '--json'], environment)).out.trim().split('\n');
+      const { metadata } = JSON.parse(line!) as { metadata: { correlationId: string } };
+      const trace = (await run(['events', 'trace', metadata.correlationId], environment)).out.split('\n');
+      expect(trace.slice(0, 3).map((text) => text.replace(/(\w) {2}\w.*/, '$1'))).to.deep.equal(['OrderPlaced', '  CreditRefused', '    OrderRejected']);
+      const doctor = await run(['doctor'], { ...environment, CURSOR_SECRET: 'x'.repeat(40) });
+      expect([doctor.code, doctor.out.includes('x'.repeat(40))], doctor.out).to.deep.equal([0, false]);
+      expect(doctor.out).to.match(/ok +log of orders: \d+ events, the last \d+ without a hole/);
+      expect((await run(['migrate'], environment)).out).to.include('up to date');
+      const tail = start(['events', 'tail', '--after', '1', '--json'], environment);
+      const tailed = finished(tail);
+      await new Promise((resolve) => tail.stdout?.once('data', resolve));
+      tail.kill('SIGINT');
+      expect((await tailed).out.split('\n')[0]).to.include('"position":2');
+      await running.stop();
+      const unasked = await run(['log', 'new-epoch', '--context', 'orders'], environment);
+      expect([unasked.code, unasked.err.trim()]).to.deep.equal([1, 'orderfold: This needs an answer: repeat it with --yes.']);
+      const renamed = await run(['log', 'new-epoch', '--context', 'orders', '--yes'], environment);
+      expect([renamed.code, renamed.out.trim()], renamed.err).to.satisfy(([code, out]: [number, string]) => code === 0 && /^The log of orders has a new epoch from position \d+ on\. Start the service again\.$/.test(out));
+      running = await serve(environment);
+      const found = async () => (await (await fetch(`${running!.url}/orders?limit=1`)).json() as { total: number }).total;
+      await eventually('the views are folded anew', async () => await found() > 0, 30_000);
+    } finally {
+      await running?.stop();
+      running = undefined;
+      await fresh.drop();
+    }
   });
 
   describe('says in one line what is wrong', () => {

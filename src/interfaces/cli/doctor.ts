@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { compose, type Service } from '../../infrastructure/composition/compose.js';
+import type { Service } from '../../infrastructure/composition/compose.js';
 import { openKafkaAdministration, openSearchAdministration } from '../../infrastructure/composition/administration.js';
 import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/config.js';
 import { runChecks } from './checks.js';
@@ -24,6 +24,7 @@ export function registerDoctor(program: Command): void {
       };
       await check('Node.js', () => (Number(process.versions.node.split('.')[0]) >= 20 ? Promise.resolve(process.version) : Promise.reject(new Error(`${process.version}; 20 or later is needed`))));
       await check('configuration and adapters', async () => {
+        const { compose } = await import('../../infrastructure/composition/compose.js');
         service = await compose(readConfig({ LOG_LEVEL: 'error', ...environment }));
         return `profile ${service.config.profile} (${Object.entries(service.config.adapters).map((pair) => pair.join(' ')).join(', ')}), contexts ${service.config.contexts.join(', ')}, roles ${service.config.roles.join(', ')}, auth ${service.config.auth.mode}`;
       });

@@ -1,7 +1,7 @@
 import { open, rm } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import { OperatorError } from '../../infrastructure/operator-error.js';
-import { importLines, type ImportProgress, type ImportSummary } from './import-lines.js';
+import type { ImportProgress, ImportSummary } from './import-lines.js';
 import { untilInterrupted, withService } from './with-service.js';
 
 const plainLineEveryMs = 2_000;
@@ -22,8 +22,9 @@ export function registerImport(program: Command): void {
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
       try {
-        const summary = await withService(({ customerCommands, orderCommands, stores: { customers: customersLog }, config, settled, run }) => {
+        const summary = await withService(async ({ customerCommands, orderCommands, stores: { customers: customersLog }, config, settled, run }) => {
           if (customerCommands === undefined || orderCommands === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
+          const { importLines } = await import('./import-lines.js');
           return importLines({ customerCommands, orderCommands, customersLog, config, settled, run }, input, {
             inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); }, outageMs, onWaiting: sayingNowAndThen(),
           });

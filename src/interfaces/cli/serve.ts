@@ -1,12 +1,10 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Command } from 'commander';
-import { compose, type Service } from '../../infrastructure/composition/compose.js';
+import type { Service } from '../../infrastructure/composition/compose.js';
 import { processEnvironment, readConfig, type Config } from '../../infrastructure/config.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
-import { createLogger } from '../../infrastructure/pino-logger.js';
 import { startTelemetry } from '../../infrastructure/telemetry.js';
-import { createServer } from '../http/server.js';
 import { untilInterrupted } from './with-service.js';
 
 const drainMs = 10_000;
@@ -32,6 +30,7 @@ export function registerServe(program: Command): void {
 async function serve(config: Config): Promise<void> {
   const stopped = untilInterrupted();
   const asked = new Promise<void>((resolve) => { stopped.addEventListener('abort', () => { resolve(); }); });
+  const [{ compose }, { createLogger }] = await Promise.all([import('../../infrastructure/composition/compose.js'), import('../../infrastructure/pino-logger.js')]);
   const logger = createLogger(config.logLevel);
   const telemetry = await startTelemetry(config.telemetry, logger);
   try {
@@ -47,6 +46,7 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
   try {
     workers = service.run(config.roles, stop.signal);
     if (config.roles.includes('api')) {
+      const { createServer } = await import('../http/server.js');
       const server = createServer(service.app);
       await listen(server, config);
       console.log(whereToGoNext(config, server.address() as AddressInfo));

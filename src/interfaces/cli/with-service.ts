@@ -1,4 +1,4 @@
-import { compose, type Service } from '../../infrastructure/composition/compose.js';
+import type { Service } from '../../infrastructure/composition/compose.js';
 import { processEnvironment, readConfig } from '../../infrastructure/config.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 
@@ -6,6 +6,8 @@ import { OperatorError } from '../../infrastructure/operator-error.js';
 export async function withService<T>(work: (service: Service) => Promise<T>): Promise<T> {
   const config = readConfig({ LOG_LEVEL: 'warn', ...processEnvironment() });
   if (config.profile === 'memory') throw new OperatorError('PROFILE=memory keeps its data inside the running service: there is nothing here to work on.');
+  // Loaded once it is clear that it is needed: most of the time that a command takes to start.
+  const { compose } = await import('../../infrastructure/composition/compose.js');
   const service = await compose(config);
   try {
     return await work(service);
