@@ -1,4 +1,5 @@
 import type { Context } from '../domain/events.js';
+import { sourceOf } from './partition.js';
 import type { CheckpointStore } from './ports/checkpoint-store.js';
 import type { Clock } from './ports/clock.js';
 import type { Progress, Source } from './ports/event-feed.js';
@@ -13,6 +14,7 @@ interface Dependencies {
   stores: Partial<EventStores>;
   /** Beside each of them, where its relay notes how far it has published. */
   checkpoints: Partial<Record<Context, CheckpointStore>>;
+  partitions: number;
   clock: Clock;
   everyMs?: number;
 }
@@ -22,13 +24,16 @@ const defaultEveryMs = 10_000;
 const oftener = 10;
 /** An event that is younger is on its way. */
 const onItsWayMs = 5_000;
+/** The first event of a partition is looked for among so many of the log. */
+const lookedAt = 500;
 
 /**
  * A topic that has lost its end looks to its readers as if nothing had happened since. Two small questions to each log tell, now and then.
  * One for each subscriber: it remembers since when which source is behind.
  */
-export function createBehindLog({ stores, checkpoints, clock, everyMs = defaultEveryMs }: Dependencies): BehindLog {
-  const since = new Map<Source, string>();
+export function createBehindLog({ stores, checkpoints, partitions, clock, everyMs = defaultEveryMs }: Dependencies): BehindLog {
+  /** `after`: how far the subscriber was then. */
+  const since = new Map<Source, { after: number; at: string }>();
   let unpublished: string[] = [];
   let askedAt = -Infinity;
   const isLate = (recordedAt: string) => clock.now().getTime() - Date.parse(recordedAt) > onItsWayMs;
@@ -38,12 +43,17 @@ export function createBehindLog({ stores, checkpoints, clock, everyMs = defaultE
     const recordedAt = async (position: number) => (await store.readLog({ after: position - 1, limit: 1 })).events[0]?.recordedAt;
     for (const source of since.keys()) if (progress[source] === undefined) since.delete(source);
     for (const [source, position] of Object.entries(published) as [Source, number][]) {
-      if (progress[source] === undefined) continue;
-      if (progress[source] >= position) since.delete(source);
-      else if (!since.has(source)) {
-        const at = await recordedAt(position);
-        if (at !== undefined && isLate(at)) since.set(source, at);
+      const after = progress[source];
+      if (after === undefined || after >= position) {
+        since.delete(source);
+        continue;
       }
+      if (since.get(source)?.after === after) continue;
+      // The last one that was published may be new, and the first one that is lacking an hour old.
+      const { events } = await store.readLog({ after, limit: lookedAt });
+      const at = events.find((event) => sourceOf(event, partitions) === source)?.recordedAt ?? await recordedAt(position);
+      if (at !== undefined && isLate(at)) since.set(source, { after, at });
+      else since.delete(source);
     }
     const next = await recordedAt(Math.max(0, ...Object.values(published) as number[]) + 1);
     if (next !== undefined && isLate(next)) unpublished.push(next);
@@ -66,6 +76,6 @@ export function createBehindLog({ stores, checkpoints, clock, everyMs = defaultE
         unpublished = before;
       }
     }
-    return [...since.values(), ...unpublished].sort()[0] ?? null;
+    return [...[...since.values()].map(({ at }) => at), ...unpublished].sort()[0] ?? null;
   };
 }

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import sinon from 'sinon';
 import { createBehindLog } from '../../src/application/behind-log.js';
 import { supersedes } from '../../src/application/epoch.js';
 import { eventCodec, upcasters } from '../../src/application/event-codec.js';
@@ -154,7 +155,7 @@ describe('a view whose feed brings nothing more', () => {
     const store = await logWith(40);
     const checkpoints = new MemoryCheckpointStore();
     const whole = await published(store, checkpoints);
-    const behind = createBehindLog({ stores: { orders: store }, checkpoints: { orders: checkpoints }, clock, everyMs: 0 });
+    const behind = createBehindLog({ stores: { orders: store }, checkpoints: { orders: checkpoints }, partitions, clock, everyMs: 0 });
     const nothing = Object.fromEntries(Object.keys(whole).map((source) => [source, 0]));
     now = Date.now();
     expect(await behind(nothing), 'they are on their way').to.equal(null);
@@ -168,11 +169,29 @@ describe('a view whose feed brings nothing more', () => {
     expect(await behind({}), 'other sources are others\' to tell').to.equal(null);
   });
 
+  it('is behind since the first event that it lacks, however new the last one is', async () => {
+    const time = sinon.useFakeTimers({ now: Date.now(), toFake: ['Date'] });
+    try {
+      const store = await logWith(40);
+      time.tick(3_600_000);
+      await grow(store, 80);
+      const checkpoints = new MemoryCheckpointStore();
+      const whole = await published(store, checkpoints);
+      now = Date.now();
+      const behind = createBehindLog({ stores: { orders: store }, checkpoints: { orders: checkpoints }, partitions, clock, everyMs: 0 });
+      const [first] = (await store.readLog({ after: 0, limit: 1 })).events;
+      expect(await behind(Object.fromEntries(Object.keys(whole).map((source) => [source, 0])))).to.equal(first?.recordedAt);
+      expect(await behind(Object.fromEntries(Object.keys(whole).map((source) => [source, 40]))), 'what is left is on its way').to.equal(null);
+    } finally {
+      time.restore();
+    }
+  });
+
   it('is behind since an event that nobody publishes', async () => {
     const store = await logWith(40);
     const checkpoints = new MemoryCheckpointStore();
     const whole = await published(store, checkpoints);
-    const behind = createBehindLog({ stores: { orders: store }, checkpoints: { orders: checkpoints }, clock, everyMs: 0 });
+    const behind = createBehindLog({ stores: { orders: store }, checkpoints: { orders: checkpoints }, partitions, clock, everyMs: 0 });
     now = late;
     expect(await behind(whole)).to.equal(null);
     await grow(store, 41);
@@ -182,11 +201,11 @@ describe('a view whose feed brings nothing more', () => {
 
   it('knows nothing of a log that is not at hand, and keeps what it knew of one that is away', async () => {
     now = late;
-    expect(await createBehindLog({ stores: {}, checkpoints: {}, clock, everyMs: 0 })({ 'orders/0': 0 })).to.equal(null);
+    expect(await createBehindLog({ stores: {}, checkpoints: {}, partitions, clock, everyMs: 0 })({ 'orders/0': 0 })).to.equal(null);
     const store = await logWith(41);
     const checkpoints = new MemoryCheckpointStore();
     const stores = { orders: store };
-    const behind = createBehindLog({ stores, checkpoints: { orders: checkpoints }, clock, everyMs: 0 });
+    const behind = createBehindLog({ stores, checkpoints: { orders: checkpoints }, partitions, clock, everyMs: 0 });
     const since = await behind({ 'orders/0': 0 });
     expect(since).to.be.a('string');
     stores.orders = { head: () => Promise.reject(new Error('away')), readLog: () => Promise.reject(new Error('away')) } as never;

@@ -9,6 +9,7 @@ import { fullDisk } from './full-disk.js';
 import { hotStreams } from './hot-streams.js';
 import { kills } from './kill.js';
 import { lostAnswers } from './lost-answers.js';
+import { lostTopics } from './lost-topics.js';
 import { outages } from './outages.js';
 import { projectorKills } from './projectors.js';
 import { faultNames, servers } from './servers.js';
@@ -31,6 +32,7 @@ const trials: Record<string, () => Promise<string>> = {
   outages: () => outages({ seconds: Number(values.seconds) }).finally(stopPostgres),
   'full-disk': () => fullDisk({ times: 3 }),
   'full-broker': () => fullBroker().finally(stopPostgres),
+  'lost-topics': () => lostTopics({ seconds: Number(values.seconds) }).finally(stopPostgres),
   async streams() {
     const database = await freshDatabase();
     try {

@@ -117,7 +117,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   const statuses: WorkerStatus[] = [];
   const headsOf = Object.fromEntries((Object.entries(stores) as [Context, EventStore][]).map(([context, store]) => [context, createPartitionHeads(store, config.partitions)])) as Partial<Record<Context, PartitionHeads>>;
 
-  const behindLog = () => (config.adapters.feed === 'kafka' ? createBehindLog({ stores, checkpoints, clock }) : () => Promise.resolve(null));
+  const behindLog = () => (config.adapters.feed === 'kafka' ? createBehindLog({ stores, checkpoints, partitions: config.partitions, clock }) : () => Promise.resolve(null));
 
   const declared = (Object.entries(declarations) as [ViewName, View<object>][]).flatMap(([name, view]) => {
     const store = views[name] as ViewStore<object> | undefined;
