@@ -1,21 +1,13 @@
-import { readFile, readdir, rm, truncate } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { kafkaCommand, kafkaPidFile, startKafka } from '../../infra/kafka.js';
-import { runningPid, stopServer } from '../../infra/processes.js';
-import { fetchSoftware } from '../../infra/software.js';
-import { directory as infraDirectory } from '../../infra/state.js';
 import type { ViewStore } from '../../src/application/ports/view-store.js';
 import type { View } from '../../src/application/projections/projection.js';
-import { contexts } from '../../src/domain/events.js';
-import { freePort } from '../../src/infrastructure/free-port.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
-import { ensureTopic, eventsTopic } from '../../src/infrastructure/kafka/kafka-topics.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/postgres-view-store.js';
 import { serve, type Environment, type Running } from '../support/cli.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';
+import { LossyBroker } from './lossy-broker.js';
 import { fail } from './support.js';
 import { differenceFrom, readLogs, views, type Logs } from './truth.js';
 
@@ -31,7 +23,6 @@ const convergeMs = 60_000;
 const sampleMs = 200;
 /** A view that lacks something older than this must not say that it lags by nothing. The promise is a minute. */
 const oldMs = 30_000;
-/** What the end of a topic loses: so many records, or a few more, for whole batches go. */
 const lostRecords = 100;
 
 interface Loss {
@@ -41,18 +32,18 @@ interface Loss {
   /** Do the views lose everything as well, as where they are set up anew beside it? */
   emptied: boolean;
   /** @returns what was lost */
-  inflict(broker: Broker): Promise<string>;
+  inflict(broker: LossyBroker): Promise<string>;
 }
 
 const losses: readonly Loss[] = [
   { name: 'topics deleted and made anew', brokerDown: false, emptied: true, inflict: (broker) => broker.remakeTopics() },
-  { name: 'their last records removed', brokerDown: true, emptied: false, inflict: (broker) => broker.cutTails() },
+  { name: 'their last records removed', brokerDown: true, emptied: false, inflict: (broker) => broker.cutTails(lostRecords) },
   { name: 'a whole new Kafka', brokerDown: true, emptied: true, inflict: (broker) => broker.wipe() },
 ];
 
 /** @returns what was seen; throws when a promise was broken. `seconds`: of load in all */
 export async function lostTopics({ seconds }: { seconds: number }): Promise<string> {
-  const broker = await Broker.start();
+  const broker = await LossyBroker.start({ topicPrefix, partitions });
   const dataDir = await temporaryDirectory();
   const fresh = await freshDatabase();
   const settings: Environment = {
@@ -125,86 +116,6 @@ async function differences(logs: Logs, stores: ReadonlyMap<View<object>, ViewSto
 async function command(url: string, path: string, body: object): Promise<void> {
   const { status, text } = await ask(url, 'POST', path, body);
   if (status !== 201) fail(`POST ${path} was answered with ${status} ${text}`);
-}
-
-/** A Kafka of our own, which may lose what it has. */
-class Broker {
-  private constructor(private readonly home: string, private readonly ports: { broker: number; controller: number }) {}
-
-  static async start(): Promise<Broker> {
-    const broker = new Broker(await temporaryDirectory(), { broker: await freePort(), controller: await freePort() });
-    await broker.start();
-    return broker;
-  }
-
-  get address(): string { return `127.0.0.1:${this.ports.broker}`; }
-
-  async start(): Promise<void> {
-    await startKafka(this.home, await fetchSoftware(infraDirectory), this.ports);
-  }
-
-  async kill(): Promise<void> {
-    const running = () => runningPid(kafkaPidFile(this.home), kafkaCommand);
-    const pid = await running() ?? fail('Kafka has ended by itself');
-    process.kill(pid, 'SIGKILL');
-    await eventually('Kafka is gone', async () => await running() === undefined);
-  }
-
-  async end(): Promise<void> {
-    await stopServer(kafkaPidFile(this.home), kafkaCommand);
-    await rm(this.home, { recursive: true, force: true });
-  }
-
-  async remakeTopics(): Promise<string> {
-    const kafka = connectKafka({ brokers: [this.address], topicPrefix });
-    const admin = kafka.admin();
-    await admin.connect();
-    try {
-      const topics = contexts.map((context) => eventsTopic(topicPrefix, context));
-      const offsets = (await Promise.all(topics.map((topic) => admin.fetchTopicOffsets(topic)))).flat();
-      await admin.deleteTopics({ topics });
-      for (const topic of topics) await ensureTopic(kafka, topic, partitions);
-      return `${offsets.reduce((sum, { offset }) => sum + Number(offset), 0)} records`;
-    } finally {
-      await admin.disconnect();
-    }
-  }
-
-  async wipe(): Promise<string> {
-    await rm(join(this.home, 'kafka/data'), { recursive: true });
-    return 'all of it';
-  }
-
-  /** The broker, once it is killed, takes what is left for all that was ever written. */
-  async cutTails(): Promise<string> {
-    const data = join(this.home, 'kafka/data');
-    const directories = (await readdir(data)).filter((name) => name.startsWith(`${eventsTopic(topicPrefix, 'orders')}-`));
-    let records = 0;
-    for (const directory of directories) {
-      const file = join(data, directory, (await readdir(join(data, directory))).filter((name) => name.endsWith('.log')).sort().at(-1) ?? fail('a partition has no segment'));
-      const batches = batchesOf(await readFile(file));
-      let cut = 0;
-      while (cut < lostRecords / directories.length) {
-        const batch = batches.pop() ?? fail(`${directory} holds only ${cut} records`);
-        cut += batch.records;
-        await truncate(file, batch.at);
-      }
-      records += cut;
-    }
-    return `${records} records`;
-  }
-}
-
-/** Of a segment in Kafka's format 2: base offset (8 bytes), length of what follows (4) …, and the number of records at byte 57. */
-function batchesOf(segment: Buffer): { at: number; records: number }[] {
-  const batches = [];
-  for (let at = 0; at + 61 <= segment.length;) {
-    const end = at + 12 + segment.readInt32BE(at + 8);
-    if (end === at + 12 || end > segment.length) break;
-    batches.push({ at, records: segment.readInt32BE(at + 57) });
-    at = end;
-  }
-  return batches;
 }
 
 /** Clients that place orders; none may be refused. */
