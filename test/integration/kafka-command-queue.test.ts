@@ -129,6 +129,8 @@ function withKafka(plain: string): void {
       const { queue, proxy } = await openThroughProxy();
       const waiting = newCommand('s');
       await queue.enqueue(waiting);
+      // It is read, and so accepted, perhaps before the broker's answer to the writer: without that one nothing more would be sent.
+      await pause(1_000);
       proxy.blackHole();
       const began = performance.now();
       const answers = await Promise.all([
