@@ -32,7 +32,7 @@ export async function benchFold(rounds: number, events = 60_000): Promise<Measur
       const began = performance.now();
       await until(feed, events, (endsAt) => runProjector(orders, { store, feed: endsAt.feed, stores, clock, logger }, endsAt.stop));
       if (round >= 0) values.push(events * 1_000 / (performance.now() - began));
-      const { total } = await store.find({ where: [{ field: 'status', in: ['shipped'] }], sort: { field: 'placedAt', descending: false }, limit: 1 });
+      const { total } = await store.find({ where: [{ field: 'status', in: ['shipped'] }], sort: { field: 'placedAt', descending: false }, limit: 1, countUpTo: Infinity });
       if (total !== events / 4) throw new Error(`the view has ${total} shipped orders instead of ${events / 4}`);
     }
     return { name: `fold ${events.toLocaleString('en')} events from the log into the \`orders\` view on PostgreSQL`, unit: 'events/s', values };
