@@ -6,17 +6,20 @@ import { runningServers } from '../infra/state.js';
 
 // `npm test`: processes of mocha beside each other, then, one after the other, the files that share Kafka and Elasticsearch. There, time counts: sessions, leases, lags.
 
+/** One process for all of each: a file takes less time than to start a process. */
+const together = [['interfaces'], ['application', 'domain', 'projections']];
 /** A process for each file: most start processes of their own, or a server, and wait. The long ones first, so that none is left over at the end. */
-const processEach = ['end-to-end', 'integration', 'contracts', 'architecture'];
-/** One process for all: each takes less time than to start one. */
-const processForAll = ['application', 'domain', 'interfaces', 'projections'];
-const atOnce = cpus().length + 1;
+const apart = ['end-to-end', 'integration', 'contracts', 'architecture'];
+/** What is covered is counted in these: it slows a process down by a quarter. */
+const counted = ['interfaces', 'application', 'domain', 'projections', 'contracts'];
+/** Half of the time they wait. */
+const atOnce = 2 * cpus().length;
 /** Of one process. What hangs is a failure that says where. */
 const limitMs = 15 * 60_000;
 
 // Types and style are checked while the first tests run.
 const lint = run('npm', ['run', '--silent', 'lint']);
-const compiled = await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
+const compiled = await run(process.execPath, ['node_modules/typescript-native/bin/tsc', '-p', 'tsconfig.json']);
 if (compiled.code !== 0) {
   console.error(compiled.output);
   process.exit(1);
@@ -24,18 +27,22 @@ if (compiled.code !== 0) {
 const { kafka, elasticsearch } = await runningServers();
 const sharing: string[] = [];
 const alone: string[] = [];
-for (const file of (await Promise.all(processEach.map(testsIn))).flat()) ((kafka || elasticsearch) && await sharesServers(file) ? sharing : alone).push(file);
+for (const file of await testsIn(apart)) ((kafka || elasticsearch) && await sharesServers(file) ? sharing : alone).push(file);
 
-const work = [() => lint, ...alone.map((file) => () => mocha([file])), async () => mocha((await Promise.all(processForAll.map(testsIn))).flat())];
-let failed = 0;
+const work = [() => lint, ...together.map((folders) => async () => mocha(await testsIn(folders))), ...alone.map((file) => () => mocha([file]))];
+const failures: string[] = [];
 await Promise.all(Array.from({ length: atOnce }, async () => {
   for (let next = work.shift(); next !== undefined; next = work.shift()) await report(next());
 }));
 for (const file of sharing) await report(mocha([file]));
-if (failed > 0) process.exitCode = 1;
+if (failures.length > 0) {
+  console.log(failures.join('\n\n'));
+  process.exitCode = 1;
+}
 
-async function testsIn(folder: string): Promise<string[]> {
-  return (await readdir(join('build/test', folder))).filter((name) => name.endsWith('.test.js')).sort().map((name) => join('build/test', folder, name));
+async function testsIn(folders: readonly string[]): Promise<string[]> {
+  const inEach = await Promise.all(folders.map(async (folder) => (await readdir(join('build/test', folder))).filter((name) => name.endsWith('.test.js')).sort().map((name) => join('build/test', folder, name))));
+  return inEach.flat();
 }
 
 async function sharesServers(file: string): Promise<boolean> {
@@ -51,7 +58,9 @@ function mocha(files: readonly string[]): Promise<Ended> {
 function run(command: string, args: readonly string[]): Promise<Ended> {
   const begun = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL' });
+    const { NODE_V8_COVERAGE, ...env } = process.env;
+    const isCounted = counted.some((folder) => args.at(-1)?.startsWith(`build/test/${folder}/`));
+    const child = spawn(command, args, { env: { ...env, ...(isCounted && { NODE_V8_COVERAGE }) }, stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL' });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString(); });
     child.once('error', reject).once('close', (code) => { resolve({ what: args.at(-1)!, code, output, seconds: (performance.now() - begun) / 1_000 }); });
@@ -61,6 +70,14 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
 /** What a process printed, whole: beside each other they would be a muddle. */
 async function report(running: Promise<Ended>): Promise<void> {
   const { what, code, output, seconds } = await running;
-  if (code !== 0) failed++;
-  console.log(`${output.trimEnd()}\n== ${what}: ${code === 0 ? 'passed' : `FAILED (${code})`} after ${seconds.toFixed(1)} s\n`);
+  const outcome = `== ${what}: ${code === 0 ? 'passed' : `FAILED (${code})`} after ${seconds.toFixed(1)} s`;
+  console.log(`${output.trimEnd()}\n${outcome}\n`);
+  if (code !== 0) failures.push(`${outcome}\n${whatFailed(output)}`);
+}
+
+/** What mocha lists behind its count of failures, else the end of the output: said again at the very end, where one looks first. */
+function whatFailed(output: string): string {
+  const lines = output.trimEnd().split('\n');
+  const count = lines.findIndex((line) => /\d+ failing/.test(line));
+  return (count === -1 ? lines.slice(-40) : lines.slice(count + 1)).join('\n');
 }

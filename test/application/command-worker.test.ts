@@ -367,7 +367,7 @@ function mortal(step: number, when: 'before' | 'after', onDeath: () => void) {
         if (dead) die();
         const mine = ++calls === step;
         if (mine && when === 'before') die();
-        const result = await (port[method] as (...given: unknown[]) => Promise<unknown>).apply(port, args);
+        const result = await (port[method] as (...given: unknown[]) => Promise<unknown>).call(port, ...args);
         if (mine || dead) die();
         return result;
       };

@@ -60,7 +60,7 @@ export function commandQueueContract(adapter: string, open: (limit: number) => P
       expect(await queue.find(uuidIds.next())).to.equal(undefined);
       const [leased] = await lease();
       expect(leased).to.deep.equal({ command, fence: 1, attempt: 1 });
-      (leased?.command.command as { type: string }).type = 'changed';
+      (leased!.command.command as { type: string }).type = 'changed';
       expect((await queue.find(command.commandId))?.command.type).to.equal('CancelOrder');
     });
 

@@ -83,19 +83,11 @@ describe('an import', function () {
 
   it('ends with the same streams when an import was killed and started again', async () => {
     const [whole, killed] = [await freshDatabase(), await freshDatabase()];
-    const client = new pg.Client({ connectionString: killed.url });
+    const clientOf = (url: string) => new pg.Client({ connectionString: url });
+    const [ofWhole, client] = [clientOf(whole.url), clientOf(killed.url)];
     const on = (url: string) => ({ ...environment, DATABASE_URL: url });
-    const streams = async (url: string) => {
-      const all: Record<string, string[]> = {};
-      for (const context of ['customers', 'orders']) {
-        const { out } = await run(['events', 'read', '--context', context, '--json'], on(url));
-        for (const line of out.trim().split('\n')) {
-          const { stream, version, data: event } = JSON.parse(line) as { stream: string; version: number; data: object };
-          (all[stream] ??= []).push(JSON.stringify([version, event]));
-        }
-      }
-      return all;
-    };
+    const streams = async (database: pg.Client) =>
+      (await database.query('select stream, version, data::text from customers.events union all select stream, version, data::text from orders.events order by stream, version')).rows;
     const imported = async (url: string) => {
       const { code, err } = await run(['import', book], on(url));
       expect(code, err).to.equal(0);
@@ -103,8 +95,8 @@ describe('an import', function () {
     const book = join(directory, 'orders.ndjson');
     try {
       await copyFile(sample, book);
+      await Promise.all([ofWhole.connect(), client.connect()]);
       await imported(whole.url);
-      await client.connect();
       const events = async () => Number((await client.query<{ count: string }>('select (select count(*) from customers.events) + (select count(*) from orders.events) as count')).rows[0]!.count);
       for (const reached of [20, 100, 250]) {
         const child = start(['import', book], on(killed.url));
@@ -114,9 +106,11 @@ describe('an import', function () {
         await ended;
       }
       await imported(killed.url);
-      expect(await streams(killed.url)).to.deep.equal(await streams(whole.url));
+      const expected = await streams(ofWhole);
+      expect(expected).to.have.length.at.least(300);
+      expect(await streams(client)).to.deep.equal(expected);
     } finally {
-      await client.end();
+      await Promise.all([ofWhole.end(), client.end()]);
       await Promise.all([whole.drop(), killed.drop()]);
     }
   });

@@ -307,7 +307,7 @@ async function searchWorld(config: ElasticsearchConfig, view: View<object>, worl
 
 function breakingTransport(breaking: Breaking): typeof Transport {
   return class extends Transport {
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any
+    // oxlint-disable-next-line typescript/no-explicit-any
     override request(...args: Parameters<Transport['request']>): Promise<any> {
       return breaking.call(() => super.request(...args));
     }

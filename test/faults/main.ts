@@ -29,10 +29,10 @@ const { values, positionals } = parseArgs({
 });
 
 const trials: Record<string, () => Promise<string>> = {
-  outages: () => outages({ seconds: Number(values.seconds) }).finally(stopPostgres),
+  outages: () => withPostgres(() => outages({ seconds: Number(values.seconds) })),
   'full-disk': () => fullDisk({ times: 3 }),
-  'full-broker': () => fullBroker().finally(stopPostgres),
-  'lost-topics': () => lostTopics({ seconds: Number(values.seconds) }).finally(stopPostgres),
+  'full-broker': () => withPostgres(fullBroker),
+  'lost-topics': () => withPostgres(() => lostTopics({ seconds: Number(values.seconds) })),
   async streams() {
     const database = await freshDatabase();
     try {
@@ -94,3 +94,11 @@ for (const name of chosen) {
   }
 }
 process.exitCode = failed === 0 ? 0 : 1;
+
+async function withPostgres(trial: () => Promise<string>): Promise<string> {
+  try {
+    return await trial();
+  } finally {
+    await stopPostgres();
+  }
+}

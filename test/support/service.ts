@@ -15,7 +15,7 @@ export interface TestAnswer {
   headers: Headers;
   text: string;
   /** Parsed, where it is JSON. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  // oxlint-disable-next-line typescript/no-explicit-any
   body: any;
 }
 
@@ -62,7 +62,7 @@ export async function ask(url: string, method: string, path: string, body?: unkn
 }
 
 /** All items of a list, page by page. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any
 export async function askAll(url: string, path: string, limit = 200): Promise<any[]> {
   const items = [];
   for (let cursor = ''; ;) {

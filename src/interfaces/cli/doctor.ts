@@ -47,7 +47,11 @@ export function registerDoctor(program: Command): void {
       ];
       for (const { about, open } of checking) {
         const administration = await open();
-        await runChecks(administration.checks.map((one) => ({ ...one, what: `${about}, ${one.what}` })), false).finally(() => administration.close());
+        try {
+          await runChecks(administration.checks.map((one) => ({ ...one, what: `${about}, ${one.what}` })), false);
+        } finally {
+          await administration.close();
+        }
       }
       await check('views', async () => (await viewStates()).map(({ name, progress, error }) => error !== undefined ? `${name} ${error}` : `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
       await service.close();
