@@ -62,3 +62,13 @@ export function checkNotSetBack(view: string, stored: ProgressBySource, counted:
   const all = Object.entries(counted) as [Source, number][];
   if (all.some(([source, position]) => (stored[source]?.position ?? 0) < position)) throw new ViewSetBack(view);
 }
+
+/** A projector looks at the feed at least once a second: one that has not for longer is counted as behind since then. */
+const silentAfterMs = 3_000;
+
+/** Milliseconds since the oldest event that the view has not applied was stored; 0 when there is none. */
+export function lagMs({ behindSince, checkedAt }: ViewProgress, now: Date): number {
+  if (behindSince !== null) return Math.max(0, now.getTime() - Date.parse(behindSince));
+  const silent = now.getTime() - Date.parse(checkedAt);
+  return silent > silentAfterMs ? silent : 0;
+}

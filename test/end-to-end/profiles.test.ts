@@ -7,7 +7,7 @@ import { run, serve, type Environment } from '../support/cli.js';
 import { notRun } from '../support/infra.js';
 import { installation } from '../support/installation.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
-import { eventually, startService } from '../support/service.js';
+import { ask, eventually, startService } from '../support/service.js';
 import { everyProfileSuite, type Answers, type LoadedService } from './every-profile.suite.js';
 
 const secret = 'the same secret for every process of it';
@@ -26,7 +26,7 @@ const suite = (name: string, start: (directory: string, file: string) => Promise
 
 suite('memory', async (_, file) => {
   const service = await startService({ CURSOR_SECRET: secret });
-  const { customerCommands, orderCommands, stores: { customers, orders } } = service;
+  const { customers: { commands: customerCommands } = {}, orders: { commands: orderCommands } = {}, stores: { customers, orders } } = service;
   if (customerCommands === undefined || orderCommands === undefined || customers === undefined || orders === undefined) throw new Error('a context is missing');
   const input = await open(file);
   const { applied } = await importLines({ ...service, customerCommands, orderCommands, customersLog: customers }, input, {
@@ -43,9 +43,10 @@ const asProcesses = async (environment: Environment, file: string): Promise<Omit
   const running = await serve(environment);
   const imported = await run(['import', file, '--json'], environment);
   expect(imported.code, imported.err).to.equal(0);
+  const importedAt = new Date().toISOString();
   await eventually('the views have caught up', async () => {
-    const views = JSON.parse((await run(['views', 'list', '--json'], environment)).out) as { positions: string }[];
-    return views.every(({ positions }) => positions.split(', ').every((one) => { const [, applied, head] = /(\d+) of (\d+)/.exec(one) ?? []; return applied === head; }));
+    const views = (await ask(running.url, 'GET', '/ops/views')).body.items as { checkedAt: string; lagMs: number }[];
+    return views.every(({ checkedAt, lagMs }) => checkedAt > importedAt && lagMs === 0);
   }, 30_000);
   return { url: running.url, applied: (JSON.parse(imported.out) as { applied: number }).applied, stop: () => running.stop() };
 };

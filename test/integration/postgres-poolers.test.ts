@@ -34,7 +34,7 @@ else describe(suite, function () {
     const stop = new AbortController();
     const running = service.run(['projector', 'policies', 'worker'], stop.signal);
     try {
-      const placed = await service.customerCommands!({ type: 'RegisterCustomer', customerId: 'ada', name: 'Ada', currency: 'EUR', creditLimitMinor: null },
+      const placed = await service.customers!.commands({ type: 'RegisterCustomer', customerId: 'ada', name: 'Ada', currency: 'EUR', creditLimitMinor: null },
         { principal: 'test', correlationId: 'c', causationId: null, at: new Date() });
       expect(JSON.parse(placed.body)).to.include({ version: 1 });
       for (const deadline = performance.now() + 20_000; !(await service.views.customers!.read(['ada'])).has('ada');) {

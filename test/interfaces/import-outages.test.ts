@@ -31,13 +31,13 @@ describe('an import during an outage', function () {
   });
 
   const waits: string[] = [];
-  async function run(given: readonly object[], orderCommands: OrderCommands = service.orderCommands!, outageMs = 10_000) {
+  async function run(given: readonly object[], orderCommands: OrderCommands = service.orders!.commands, outageMs = 10_000) {
     waits.length = 0;
     await writeFile(file, given.map((line) => `${JSON.stringify(line)}\n`).join(''));
     const input = await open(file);
     try {
-      const { customerCommands, stores, config, settled, run: work } = service;
-      return await importLines({ customerCommands: customerCommands!, orderCommands, customersLog: stores.customers!, config, settled, run: work }, input, {
+      const { customers, stores, config, settled, run: work } = service;
+      return await importLines({ customerCommands: customers!.commands, orderCommands, customersLog: stores.customers!, config, settled, run: work }, input, {
         inFlight: 8, policyTimeoutMs: 10_000, rejectedFile: `${file}.rejected.ndjson`, stop: new AbortController().signal, onProgress: () => undefined, outageMs, onWaiting: (code) => { waits.push(code); },
       });
     } finally {
@@ -49,7 +49,7 @@ describe('an import during an outage', function () {
   for (const code of ['log.unavailable', 'view.unavailable', 'view.behind', 'stream.conflict', 'idempotency.in-progress'] as const) {
     it(`waits while it is told ${code}, and says so: no line is refused for that`, async () => {
       let vain = 0;
-      const summary = await run([register, place, pay, close], (...call) => (vain++ < 3 ? Promise.reject(new Rejection(code)) : service.orderCommands!(...call)));
+      const summary = await run([register, place, pay, close], (...call) => (vain++ < 3 ? Promise.reject(new Rejection(code)) : service.orders!.commands(...call)));
       expect(summary).to.include({ lines: 4, applied: 4, rejected: 0 });
       expect(waits).to.deep.equal([code, code, code]);
       expect(await types()).to.deep.equal(['OrderPlaced', 'OrderApproved', 'OrderPaid']);
@@ -68,7 +68,7 @@ describe('an import during an outage', function () {
   it('waits for the copy of a customer who was registered by somebody else', async () => {
     await run([register]);
     const summary = await run([place, { ...place, id: '5', customerId: 'nobody', orderId: 'p' }], (command, request, seen) =>
-      (seen === undefined ? Promise.reject(new Rejection('customer.unknown')) : service.orderCommands!(command, request, seen)));
+      (seen === undefined ? Promise.reject(new Rejection('customer.unknown')) : service.orders!.commands(command, request, seen)));
     expect(summary).to.include({ applied: 1, rejected: 1 });
   });
 });

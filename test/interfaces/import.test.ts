@@ -31,10 +31,10 @@ describe('an import whose refusals cannot be written', function () {
   });
 
   async function importInto(rejectedFile: string) {
-    const { customerCommands, orderCommands, stores, settled, run } = service;
+    const { customers, orders, stores, settled, run } = service;
     const input = await open(join(directory, 'lines.ndjson'));
     try {
-      return await importLines({ customerCommands: customerCommands!, orderCommands: orderCommands!, customersLog: stores.customers!, config: service.config, settled, run }, input, {
+      return await importLines({ customerCommands: customers!.commands, orderCommands: orders!.commands, customersLog: stores.customers!, config: service.config, settled, run }, input, {
         inFlight: 8, policyTimeoutMs: 5_000, rejectedFile, stop: new AbortController().signal, onProgress: () => undefined, outageMs: 10_000, onWaiting: () => undefined,
       });
     } finally {

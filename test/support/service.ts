@@ -8,6 +8,7 @@ import { readConfig, type Setting } from '../../src/infrastructure/config.js';
 import type { Clock } from '../../src/application/ports/clock.js';
 import type { Tracer } from '../../src/application/ports/tracer.js';
 import { createServer } from '../../src/interfaces/http/server.js';
+import { createServiceApp } from '../../src/interfaces/http/service-app.js';
 import { temporaryDirectory } from './postgres.js';
 
 export interface TestAnswer {
@@ -31,7 +32,7 @@ export async function startService(environment: Partial<Record<Setting, string>>
   const service = await compose(readConfig({ PROFILE: 'memory', PORT: '0', LOG_LEVEL: 'silent', ...environment }), { ...(clock && { clock }), ...(tracer && { tracer }) });
   const stop = new AbortController();
   const running = service.run(service.config.roles, stop.signal);
-  const server = createServer(service.app);
+  const server = createServer(await createServiceApp(service));
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

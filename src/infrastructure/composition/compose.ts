@@ -1,14 +1,13 @@
 import 'reflect-metadata';
 import { setMaxListeners } from 'node:events';
-import type { Express } from 'express';
 import { Container } from 'inversify';
 import { createBehindLog } from '../../application/behind-log.js';
 import { runCommandWorker } from '../../application/command-worker.js';
-import { createTokenCheck } from '../../application/consistency.js';
+import { createTokenCheck, type TokenCheck } from '../../application/consistency.js';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
-import { createCustomerQueries } from '../../application/customers/customer-queries.js';
+import { createCustomerQueries, type CustomerQueries } from '../../application/customers/customer-queries.js';
 import { createOrderCommands, type OrderCommandRequest, type OrderCommands } from '../../application/orders/order-commands.js';
-import { createOrderQueries } from '../../application/orders/order-queries.js';
+import { createOrderQueries, type OrderQueries } from '../../application/orders/order-queries.js';
 import type { CommandOutcome, Request } from '../../application/execute.js';
 import { beginEpoch } from '../../application/new-epoch.js';
 import { createPartitionHeads, type PartitionHeads } from '../../application/partition-heads.js';
@@ -16,9 +15,10 @@ import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../application/p
 import type { Policy } from '../../application/policies/policy.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
-import type { CommandQueues } from '../../application/ports/command-queue.js';
+import type { CommandInbox, CommandQueues } from '../../application/ports/command-queue.js';
 import type { Source } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
+import type { Ids } from '../../application/ports/ids.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { untraced, type Tracer } from '../../application/ports/tracer.js';
@@ -26,20 +26,16 @@ import type { ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/projections/index.js';
 import type { View } from '../../application/projections/projection.js';
 import { runProjector } from '../../application/projector.js';
+import type { RelayState } from '../../application/relay.js';
+import type { Component, ViewState } from '../../application/status.js';
 import { supervise, type WorkerStatus } from '../../application/supervisor.js';
 import { createTraces, type Traces } from '../../application/traces.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import type { Context } from '../../domain/events.js';
-import { anybody, createAuthenticator } from '../../interfaces/http/access.js';
-import { createApp } from '../../interfaces/http/app.js';
-import type { Component, ViewState } from '../../interfaces/http/status.js';
 import type { Config, Role } from '../config.js';
-import { cursorSecretOf } from '../cursor-secret.js';
-import { openKeySet } from '../jwks.js';
 import { eventsTopic } from '../kafka/kafka-topics.js';
 import { Lifecycle } from '../lifecycle.js';
 import { OperatorError } from '../operator-error.js';
-import { version } from '../package-root.js';
 import { createLogger } from '../pino-logger.js';
 import { uuidIds } from '../uuid-ids.js';
 import { ask, promptly, refuseOld } from './health.js';
@@ -48,19 +44,28 @@ import { createRelays } from './relays.js';
 import { Token } from './tokens.js';
 import type { OpenViews } from './views.js';
 
-/** The service, wired and open, not yet running. */
+/** The service, wired and open, not yet running. Interfaces are made from it. */
 export interface Service {
   config: Config;
-  app: Express;
+  /** The use cases of each context that this process serves. */
+  customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
+  orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
   /** Of the contexts that this process serves, as are the views and commands. */
   stores: Partial<EventStores>;
   views: Partial<OpenViews>;
+  /** The parts of the service, and whether they work: asked anew at each call, and none of them for long. */
+  components: () => Promise<Component[]>;
   viewStates: () => Promise<ViewState[]>;
-  customerCommands?: CustomerCommands;
-  orderCommands?: OrderCommands;
+  /** Of the relays that this process leads. */
+  relays: () => readonly RelayState[];
+  topics: { nameOf: (context: Context) => string; published: boolean; partitions: number };
+  tokens: TokenCheck;
   commandQueues: Partial<CommandQueues>;
   traces: Traces;
+  clock: Clock;
+  ids: Ids;
   logger: Logger;
+  tracer: Tracer;
   /** Runs the relays, projectors, policies and command workers among `roles` until `stop`. Beside other processes that run them it stands by, or takes its share. */
   run(roles: readonly Role[], stop: AbortSignal): Promise<void>;
   /** Resolves when the policies have reacted to all that was stored before the call; rejects after `timeoutMs`. */
@@ -174,31 +179,15 @@ async function open(container: Container, config: Config, { clock, logger, lifec
   }
 
   const topicPrefix = config.adapters.feed === 'kafka' ? config.kafka?.topicPrefix : undefined;
-  const app = createApp({
+  return {
+    config, stores, views, components, viewStates, commandQueues, traces, clock, ids: uuidIds, logger, tracer,
     ...(stores.customers && views.customers && views.customerHistory && customerCommands && commandQueues.customers
       && { customers: { commands: customerCommands, queue: commandQueues.customers, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
     ...(stores.orders && views.orders && orderCommands && commandQueues.orders
       && { orders: { commands: orderCommands, queue: commandQueues.orders, queries: createOrderQueries({ store: stores.orders, view: views.orders, clock }) } }),
-    traces,
-    tokens: createTokenCheck(stores, config.partitions),
-    components,
-    viewStates,
     relays: () => relays?.states() ?? [],
     topics: { nameOf: (context) => eventsTopic(topicPrefix ?? '{prefix}', context), published: topicPrefix !== undefined, partitions: config.partitions },
-    authenticate: config.auth.mode === 'off' ? anybody : createAuthenticator({ ...config.auth, keys: await openKeySet(config.auth.jwks, logger) }),
-    cursorSecret: await cursorSecretOf(config),
-    sagaTimeoutSeconds: config.sagaTimeoutSeconds,
-    clock,
-    ids: uuidIds,
-    logger,
-    tracer,
-    version,
-  });
-
-  return {
-    config, app, stores, views, viewStates, commandQueues, traces, logger,
-    ...(customerCommands && { customerCommands }),
-    ...(orderCommands && { orderCommands }),
+    tokens: createTokenCheck(stores, config.partitions),
     async run(roles, stop) {
       // Every worker listens to it, and so does what each of them waits for.
       setMaxListeners(0, stop);

@@ -1,6 +1,6 @@
 import type { ViewProgress } from '../../application/ports/view-store.js';
-import { lagMs } from '../../interfaces/http/replies.js';
-import type { Component } from '../../interfaces/http/status.js';
+import { lagMs } from '../../application/view-progress.js';
+import type { Component } from '../../application/status.js';
 import { within } from '../within.js';
 
 const componentTimeoutMs = 2_000;

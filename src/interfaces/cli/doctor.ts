@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { openKafkaAdministration, openSearchAdministration } from '../../infrastructure/composition/administration.js';
 import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/config.js';
+import { openKeySet } from '../../infrastructure/jwks.js';
 import { runChecks } from './checks.js';
 import { settingsInForce } from './settings-in-force.js';
 import { table } from './table.js';
@@ -29,7 +30,13 @@ export function registerDoctor(program: Command): void {
         return `profile ${service.config.profile} (${Object.entries(service.config.adapters).map((pair) => pair.join(' ')).join(', ')}), contexts ${service.config.contexts.join(', ')}, roles ${service.config.roles.join(', ')}, auth ${service.config.auth.mode}`;
       });
       if (service === undefined) return;
-      const { stores, viewStates } = service;
+      const { stores, viewStates, config: { auth }, logger } = service;
+      if (auth.mode === 'jwt') {
+        await check('keys of access tokens', async () => {
+          await openKeySet(auth.jwks, logger);
+          return auth.jwks;
+        });
+      }
       for (const [context, store] of Object.entries(stores)) {
         await check(`log of ${context}`, async () => {
           const { position, epoch } = await store.head();

@@ -22,10 +22,10 @@ export function registerImport(program: Command): void {
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
       try {
-        const summary = await withService(async ({ customerCommands, orderCommands, stores: { customers: customersLog }, config, settled, run }) => {
-          if (customerCommands === undefined || orderCommands === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
+        const summary = await withService(async ({ customers, orders, stores: { customers: customersLog }, config, settled, run }) => {
+          if (customers === undefined || orders === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
           const { importLines } = await import('./import-lines.js');
-          return importLines({ customerCommands, orderCommands, customersLog, config, settled, run }, input, {
+          return importLines({ customerCommands: customers.commands, orderCommands: orders.commands, customersLog, config, settled, run }, input, {
             inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); }, outageMs, onWaiting: sayingNowAndThen(),
           });
         });

@@ -44,10 +44,9 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
   const stop = new AbortController();
   let workers: Promise<void> = Promise.resolve();
   try {
+    const server = config.roles.includes('api') ? await httpServerOf(service) : undefined;
     workers = service.run(config.roles, stop.signal);
-    if (config.roles.includes('api')) {
-      const { createServer } = await import('../http/server.js');
-      const server = createServer(service.app);
+    if (server !== undefined) {
       await listen(server, config);
       console.log(whereToGoNext(config, server.address() as AddressInfo));
       await asked;
@@ -62,6 +61,11 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
     await workers;
     await service.close();
   }
+}
+
+async function httpServerOf(service: Service): Promise<Server> {
+  const [{ createServiceApp }, { createServer }] = await Promise.all([import('../http/service-app.js'), import('../http/server.js')]);
+  return createServer(await createServiceApp(service));
 }
 
 export function listen(server: Server, { host, port }: Pick<Config, 'host' | 'port'>): Promise<void> {

@@ -27,7 +27,7 @@ import { refuseOtherNames } from './loopback.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from './openapi.js';
 import { operatingRoutes } from './operating.routes.js';
-import type { Component, ViewState } from './status.js';
+import type { Component, ViewState } from '../../application/status.js';
 import { orderRoutes } from './orders.routes.js';
 import { problemOf } from './problem.js';
 import { seenBy } from './request-headers.js';

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RelayState } from '../../application/relay.js';
-import type { ViewState } from './status.js';
+import type { ViewState } from '../../application/status.js';
 
 export interface Metrics {
   contentType: string;

@@ -9,9 +9,9 @@ import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js'
 import { callerOf, eventBody } from './call.js';
 import type { Metrics } from './metrics.js';
 import { problems } from './problem.js';
-import { lagMs } from './replies.js';
+import { lagMs } from '../../application/view-progress.js';
 import type { Route } from './route.js';
-import type { Component, ViewState } from './status.js';
+import type { Component, ViewState } from '../../application/status.js';
 import { trace } from './schemas.js';
 
 interface Dependencies {

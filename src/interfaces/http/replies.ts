@@ -2,12 +2,9 @@ import type { CommandOutcome } from '../../application/execute.js';
 import { formatToken } from '../../application/consistency.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { ViewPage, ViewProgress } from '../../application/ports/view-store.js';
-import { highestApplied } from '../../application/view-progress.js';
+import { highestApplied, lagMs } from '../../application/view-progress.js';
 import type { Cursors } from './cursor.js';
 import type { Reply } from './route.js';
-
-/** A projector looks at the feed at least once a second: one that has not for longer is counted as behind since then. */
-const silentAfterMs = 3_000;
 
 export function commandReply(outcome: CommandOutcome, status: 200 | 201, location: string): Reply {
   return {
@@ -20,13 +17,6 @@ export function commandReply(outcome: CommandOutcome, status: 200 | 201, locatio
     },
     body: outcome.body,
   };
-}
-
-/** Milliseconds since the oldest event that the view has not applied was stored; 0 when there is none. */
-export function lagMs({ behindSince, checkedAt }: ViewProgress, now: Date): number {
-  if (behindSince !== null) return Math.max(0, now.getTime() - Date.parse(behindSince));
-  const silent = now.getTime() - Date.parse(checkedAt);
-  return silent > silentAfterMs ? silent : 0;
 }
 
 /** Of a context's partitions, in the header of a view that is behind. */

@@ -1,4 +1,4 @@
-import type { ViewProgress } from '../../application/ports/view-store.js';
+import type { ViewProgress } from './ports/view-store.js';
 
 /** A part of the service, for readiness. `error` says what is wrong with it. */
 export interface Component {
