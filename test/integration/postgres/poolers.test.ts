@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
-import { compose } from '../../src/infrastructure/composition/compose.js';
-import { readConfig } from '../../src/infrastructure/config.js';
-import { OperatorError } from '../../src/infrastructure/operator-error.js';
-import { quiet } from '../support/events.js';
-import { notRun } from '../support/not-run.js';
-import { pgbouncer, startPgBouncer, type Pooler } from '../support/pgbouncer.js';
-import { freshDatabase, temporaryDirectory, type TestDatabase } from '../support/postgres.js';
+import { compose } from '../../../src/infrastructure/composition/compose.js';
+import { readConfig } from '../../../src/infrastructure/config.js';
+import { OperatorError } from '../../../src/infrastructure/operator-error.js';
+import { quiet } from '../../support/events.js';
+import { notRun } from '../../support/not-run.js';
+import { pgbouncer, startPgBouncer, type Pooler } from '../../support/pgbouncer.js';
+import { freshDatabase, temporaryDirectory, type TestDatabase } from '../../support/postgres.js';
 
 const suite = 'a service behind PgBouncer';
 if (pgbouncer === undefined) notRun(suite, 'PgBouncer is not installed');

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import pg from 'pg';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { migrate } from '../../src/infrastructure/postgres/migrate.js';
-import { PostgresCheckpointStore } from '../../src/infrastructure/postgres/postgres-checkpoint-store.js';
-import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
-import { newEvent } from '../support/events.js';
-import { onEachPostgres, type TestDatabase } from '../support/postgres.js';
+import { eventCodec, upcasters } from '../../../src/application/event-codec.js';
+import { MemoryLogSignal } from '../../../src/infrastructure/memory/memory-log-signal.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
+import { migrate } from '../../../src/infrastructure/postgres/migrate.js';
+import { PostgresCheckpointStore } from '../../../src/infrastructure/postgres/postgres-checkpoint-store.js';
+import { PostgresEventStore } from '../../../src/infrastructure/postgres/postgres-event-store.js';
+import { newEvent } from '../../support/events.js';
+import { onEachPostgres, type TestDatabase } from '../../support/postgres.js';
 
 /** What an administrator may have set for a database or a role, or for the whole server. */
 const hostile = {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import pg from 'pg';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { encodeBatch } from '../../src/infrastructure/postgres/append-batch.js';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { newEvent } from '../support/events.js';
-import { onEachPostgres, type TestDatabase } from '../support/postgres.js';
+import { eventCodec, upcasters } from '../../../src/application/event-codec.js';
+import { encodeBatch } from '../../../src/infrastructure/postgres/append-batch.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
+import { newEvent } from '../../support/events.js';
+import { onEachPostgres, type TestDatabase } from '../../support/postgres.js';
 
 const codec = eventCodec(upcasters);
 const rows = 20_000;

@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
-import { notBegun } from '../../src/application/view-progress.js';
-import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
-import { readConfig } from '../../src/infrastructure/config.js';
-import { OperatorError } from '../../src/infrastructure/operator-error.js';
-import { quiet } from '../support/events.js';
-import { freshDatabase, temporaryDirectory, type TestDatabase } from '../support/postgres.js';
+import { notBegun } from '../../../src/application/view-progress.js';
+import { compose, type Service } from '../../../src/infrastructure/composition/compose.js';
+import { readConfig } from '../../../src/infrastructure/config.js';
+import { OperatorError } from '../../../src/infrastructure/operator-error.js';
+import { quiet } from '../../support/events.js';
+import { freshDatabase, temporaryDirectory, type TestDatabase } from '../../support/postgres.js';
 
 describe('a service on PostgreSQL', function () {
   this.timeout(60_000);

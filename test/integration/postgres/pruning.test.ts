@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import pg from 'pg';
 import sinon from 'sinon';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { pruneHourly, pruneIdempotency } from '../../src/infrastructure/postgres/prune-idempotency.js';
-import { quiet } from '../support/events.js';
-import { freshDatabase, type TestDatabase } from '../support/postgres.js';
-import { eventually } from '../support/service.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
+import { pruneHourly, pruneIdempotency } from '../../../src/infrastructure/postgres/prune-idempotency.js';
+import { quiet } from '../../support/events.js';
+import { freshDatabase, type TestDatabase } from '../../support/postgres.js';
+import { eventually } from '../../support/service.js';
 
 describe('forgetting the results of old requests', function () {
   this.timeout(30_000);
