@@ -7,7 +7,7 @@ import { runningServers } from '../infra/state.js';
 // `npm test`: processes of mocha beside each other, then, one after the other, the files that share Kafka and Elasticsearch. There, time counts: sessions, leases, lags.
 
 /** One process for all of each: a file takes less time than to start a process. */
-const together = [['interfaces'], ['application', 'domain', 'projections'], ['integration/postgres']];
+const together = [['interfaces'], ['application', 'domain', 'projections'], ['integration/postgres'], ['integration/kafka', 'integration/elasticsearch']];
 /** A process for each file: most start processes of their own, or a server, and wait. The long ones first, so that none is left over at the end. */
 const apart = ['end-to-end', 'contracts', 'integration', 'architecture'];
 /** What is covered is counted in these: it slows a process down by a quarter. */
@@ -25,16 +25,16 @@ if (compiled.code !== 0) {
   process.exit(1);
 }
 const { kafka, elasticsearch } = await runningServers();
-const sharing: string[] = [];
-const alone: string[] = [];
-for (const file of await testsIn(apart)) ((kafka || elasticsearch) && await sharesServers(file) ? sharing : alone).push(file);
+const sharing: string[][] = [];
+const alone: string[][] = [];
+for (const files of [...await Promise.all(together.map(testsIn)), ...(await testsIn(apart)).map((file) => [file])]) ((kafka || elasticsearch) && await shareServers(files) ? sharing : alone).push(files);
 
-const work = [() => lint, ...together.map((folders) => async () => mocha(await testsIn(folders))), ...alone.map((file) => () => mocha([file]))];
+const work = [() => lint, ...alone.map((files) => () => mocha(files))];
 const failures: string[] = [];
 await Promise.all(Array.from({ length: atOnce }, async () => {
   for (let next = work.shift(); next !== undefined; next = work.shift()) await report(next());
 }));
-for (const file of sharing) await report(mocha([file]));
+for (const files of sharing) await report(mocha(files));
 if (failures.length > 0) {
   console.log(failures.join('\n\n'));
   process.exitCode = 1;
@@ -45,8 +45,8 @@ async function testsIn(folders: readonly string[]): Promise<string[]> {
   return inEach.flat();
 }
 
-async function sharesServers(file: string): Promise<boolean> {
-  return /support\/(infra|installation)\.js'/.test(await readFile(file, 'utf8'));
+async function shareServers(files: readonly string[]): Promise<boolean> {
+  return (await Promise.all(files.map((file) => readFile(file, 'utf8')))).some((text) => /support\/(infra|installation)\.js'/.test(text));
 }
 
 interface Ended { what: string; code: number | null; output: string; seconds: number }

@@ -142,7 +142,7 @@ describe('an import', function () {
           for (; stillPaging(); placed++) {
             const lines = [{ sku: 'new', name: 'New', quantity: 1, unitPriceMinor: placed * 997 % 100_000 }];
             expect((await ask(url, 'POST', '/orders', { customerId: 'ALFKI', currency: 'USD', lines })).status).to.equal(201);
-            await new Promise((resolve) => setTimeout(resolve, 5));
+            await new Promise((resolve) => setTimeout(resolve, 20));
           }
           return placed;
         })();

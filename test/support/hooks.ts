@@ -1,4 +1,6 @@
-import { stopPostgres } from './postgres.js';
+import { doNotWaitForTheDisk, stopPostgres } from './postgres.js';
+
+doNotWaitForTheDisk();
 
 export const mochaHooks = {
   async afterAll(): Promise<void> {

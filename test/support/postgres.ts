@@ -65,6 +65,13 @@ async function makeTemplate(serverUrl: string): Promise<string> {
   return template;
 }
 
+let fsync = true;
+
+/** For tests, which cut no power: what it costs to wait for the disk is for the bench to say. */
+export function doNotWaitForTheDisk(): void {
+  fsync = false;
+}
+
 /** Ends what `freshDatabase` started. */
 export async function stopPostgres(): Promise<void> {
   const open = [...servers.values()];
@@ -82,6 +89,7 @@ export async function temporaryDirectory(): Promise<string> {
 async function startEmbedded(): Promise<OpenServer> {
   const directory = await temporaryDirectory();
   const server = await openEmbeddedPostgres(directory);
+  if (!fsync) for (const statement of ['alter system set fsync = off', 'select pg_reload_conf()']) await admin(server.url, statement);
   return {
     url: server.url,
     async close() {
