@@ -100,21 +100,33 @@ describe('the table of commands', function () {
 
   it('tells what is due among as many streams as a queue may hold', () => {
     const table = new CommandTable();
-    for (let n = 0; n < 200_000; n++) table.enqueue(newCommand(`s-${n}`), start + 1);
+    const command = newCommand();
+    for (let n = 0; n < 200_000; n++) table.enqueue({ ...command, commandId: String(n), stream: `s-${n}` }, start + 1);
     expect(table.nextDue(start)).to.equal(start + 1);
   });
 
   it('forgets the oldest of very many that ended, and nothing that ended just now', () => {
-    const table = new CommandTable();
-    const [first] = Array.from({ length: 103_000 }, (_, n) => {
+    const table = new CommandTable(1_000);
+    const at = (n: number) => start + n * 100;
+    const [first] = Array.from({ length: 1_630 }, (_, n) => {
       const command = newCommand('s', keyed(`k-${n}`));
-      table.enqueue(command, start + n);
-      for (const held of table.lease(1, 1_000, start + n)) table.finish(held, done, start + n);
+      table.enqueue(command, at(n));
+      for (const held of table.lease(1, 1_000, at(n))) table.finish(held, done, at(n));
       return command;
     });
-    expect(table.list({ limit: Infinity }, start).length).to.be.within(100_000, 101_000);
+    expect(table.list({ limit: Infinity }, at(1_630)).length).to.be.within(1_000, 1_010);
     expect(table.find(first!.commandId, start)).to.equal(undefined);
-    expect(table.enqueue(newCommand('s', keyed('k-0')), start + 103_000)).to.equal(true);
-    expect(table.enqueue(newCommand('s', keyed('k-102999')), start + 103_000)).to.equal(false);
+    expect(table.enqueue(newCommand('s', keyed('k-0')), at(1_630))).to.equal(true);
+    expect(table.enqueue(newCommand('s', keyed('k-1629')), at(1_630))).to.equal(false);
+  });
+
+  it('remembers whatever ended within the last minute, however much that is', () => {
+    const table = new CommandTable(100);
+    for (let n = 0; n < 500; n++) {
+      table.enqueue(newCommand('s', keyed(`k-${n}`)), start + n);
+      for (const held of table.lease(1, 1_000, start + n)) table.finish(held, done, start + n);
+    }
+    expect(table.list({ limit: Infinity }, start).length).to.equal(500);
+    expect(table.enqueue(newCommand('s', keyed('k-0')), start + 1_000)).to.equal(false);
   });
 });

@@ -16,10 +16,8 @@ interface Kept {
   state: Pick<CommandRecord, 'status' | 'attempts' | 'startedAt' | 'finishedAt' | 'end'>;
 }
 
-/** The newest that ended: about 130 MB, at 1.3 kB each. */
-const finishedKept = 100_000;
-/** Taking one from the front of so long an array costs as much as taking many. */
-const forgottenAtOnce = 1_000;
+/** About 130 MB, at 1.3 kB each. */
+const mostFinished = 100_000;
 /** A command that is handed in again this soon after its end is the same one, whatever else is remembered. */
 export const sameWithinMs = 60_000;
 
@@ -32,6 +30,13 @@ export class CommandTable {
   private readonly due = new Map<Kept, number>();
   private readonly finished: Kept[] = [];
   private unfinished = 0;
+  /** Taking one from the front of so long an array costs as much as taking many. */
+  private readonly forgottenAtOnce: number;
+
+  /** @param finishedKept the newest that ended are remembered: so many, and a hundredth more */
+  constructor(private readonly finishedKept = mostFinished) {
+    this.forgottenAtOnce = finishedKept / 100;
+  }
 
   /** How many are not finished. */
   get depth(): number {
@@ -151,12 +156,12 @@ export class CommandTable {
     else if (!this.due.has(next)) this.due.set(next, now);
     this.unfinished--;
     this.finished.push(kept);
-    if (this.finished.length >= finishedKept + forgottenAtOnce) this.forgetOldest(now);
+    if (this.finished.length >= this.finishedKept + this.forgottenAtOnce) this.forgetOldest(now);
   }
 
   private forgetOldest(now: number): void {
-    const recent = this.finished.slice(0, forgottenAtOnce).findIndex(({ finishedMs }) => finishedMs >= now - sameWithinMs);
-    for (const kept of this.finished.splice(0, recent === -1 ? forgottenAtOnce : recent)) {
+    const recent = this.finished.slice(0, this.forgottenAtOnce).findIndex(({ finishedMs }) => finishedMs >= now - sameWithinMs);
+    for (const kept of this.finished.splice(0, recent === -1 ? this.forgottenAtOnce : recent)) {
       const { commandId, request: { principal, idempotency } } = JSON.parse(kept.command) as NewCommand;
       const key = idempotency && textOf({ principal, key: idempotency.key });
       if (key !== undefined && this.keys.get(key) === commandId) this.keys.delete(key);

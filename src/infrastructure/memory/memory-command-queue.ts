@@ -50,7 +50,10 @@ export class MemoryCommandQueue implements CommandQueue {
   }
 
   renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
-    return Promise.resolve(this.table.renew(leases, leaseMs, Date.now()));
+    const renewed = this.table.renew(leases, leaseMs, Date.now());
+    // One that is put off is due sooner than whoever waits for it knows.
+    this.news.wake();
+    return Promise.resolve(renewed);
   }
 
   finish(lease: LeaseName, end: CommandEnd): Promise<boolean> {
