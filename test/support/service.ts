@@ -32,7 +32,7 @@ export async function startService(environment: Partial<Record<Setting, string>>
   const service = await compose(readConfig({ PROFILE: 'memory', PORT: '0', LOG_LEVEL: 'silent', ...environment }), { ...(clock && { clock }), ...(tracer && { tracer }) });
   const stop = new AbortController();
   const running = service.run(service.config.roles, stop.signal);
-  const server = createServer(await createServiceApp(service));
+  const server = createServer(await createServiceApp(service), service.arrivals);
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { setMaxListeners } from 'node:events';
 import { Container } from 'inversify';
+import { afterArrivals, Arrivals } from '../../application/arrivals.js';
 import { createBehindLog } from '../../application/behind-log.js';
 import { runCommandWorker } from '../../application/command-worker.js';
 import { createTokenCheck, type TokenCheck } from '../../application/consistency.js';
@@ -62,6 +63,8 @@ export interface Service {
   tokens: TokenCheck;
   commandQueues: Partial<CommandQueues>;
   traces: Traces;
+  /** The projectors and policies give way to the connections that it is told of. */
+  arrivals: Arrivals;
   clock: Clock;
   ids: Ids;
   logger: Logger;
@@ -111,7 +114,8 @@ export async function compose(config: Config, { clock = systemClock, logger = cr
 async function open(container: Container, config: Config, { clock, logger, lifecycle, tracer }: { clock: Clock; logger: Logger; lifecycle: Lifecycle; tracer: Tracer }): Promise<Service> {
   const stores = await container.getAsync(Token.stores);
   const views = await container.getAsync(Token.views);
-  const feed = await container.getAsync(Token.feed);
+  const arrivals = new Arrivals();
+  const feed = afterArrivals(await container.getAsync(Token.feed), arrivals);
   const checkpoints = await container.getAsync(Token.checkpoints);
   const leadership = await container.getAsync(Token.leadership);
   const execute = await container.getAsync(Token.execute);
@@ -180,7 +184,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
 
   const topicPrefix = config.adapters.feed === 'kafka' ? config.kafka?.topicPrefix : undefined;
   return {
-    config, stores, views, components, viewStates, commandQueues, traces, clock, ids: uuidIds, logger, tracer,
+    config, stores, views, components, viewStates, commandQueues, traces, arrivals, clock, ids: uuidIds, logger, tracer,
     ...(stores.customers && views.customers && views.customerHistory && customerCommands && commandQueues.customers
       && { customers: { commands: customerCommands, queue: commandQueues.customers, queries: createCustomerQueries({ store: stores.customers, view: views.customers, histories: views.customerHistory }) } }),
     ...(stores.orders && views.orders && orderCommands && commandQueues.orders

@@ -65,7 +65,7 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
 
 async function httpServerOf(service: Service): Promise<Server> {
   const [{ createServiceApp }, { createServer }] = await Promise.all([import('../http/service-app.js'), import('../http/server.js')]);
-  return createServer(await createServiceApp(service));
+  return createServer(await createServiceApp(service), service.arrivals);
 }
 
 export function listen(server: Server, { host, port }: Pick<Config, 'host' | 'port'>): Promise<void> {
