@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { Progress } from '../../application/ports/event-feed.js';
 import type { FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
-import type { View, ViewDeclaration } from '../../application/projections/projection.js';
+import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
 import { wordsOf } from '../../application/text.js';
 import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/view-progress.js';
 import { countedUpTo, totalOf } from '../../application/view-total.js';
@@ -76,8 +77,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   async find(query: ViewQuery): Promise<ViewPage<D>> {
     const { countUpTo = countedUpTo, limit, facets = [] } = query;
     const { text, values } = findStatement(this.view, this.table, this.progressName, { ...query, countUpTo });
-    // Without a name: a plan for any value would be made for the average one, and a customer may have ten orders or a million.
-    const { rows: [counts, ...found] } = await this.ask<FoundRow<D>>(undefined, text, values);
+    const { rows: [counts, ...found] } = await this.ask<FoundRow<D>>(this.statementName(query, text), text, values);
     const items = found.slice(0, limit);
     const last = items.at(-1);
     return {
@@ -92,6 +92,15 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   async reset(): Promise<void> {
     await refusingOutages('view.unavailable', () => this.database.derived.query(
       `with gone as (delete from view_sources where view = '${this.progressName}'), keyless as (delete from ${this.table.name}) delete from ${this.table.keysName}`));
+  }
+
+  /** Of the usual lists, so that the server reads their text once a connection. There are too many others for it to remember: callers combine filters as they like. */
+  private statementName({ where, words, facets = [] }: ViewQuery, text: string): string | undefined {
+    const usual = words === undefined && facets.length === 0 && where.length <= 2 && where.every((one) => {
+      const field = fieldAt(this.view, one.field);
+      return 'in' in one && one.in.length === 1 && field.kind === 'keyword' && field.lookup === true;
+    });
+    return usual ? `find ${this.progressName} ${createHash('md5').update(text).digest('base64')}` : undefined;
   }
 
   private ask<R extends object>(name: string | undefined, text: string, values: unknown[]) {
