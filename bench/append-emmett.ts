@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { eventCodec, upcasters } from '../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { packageRoot } from '../src/infrastructure/package-root.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';

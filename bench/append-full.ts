@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { eventCodec, upcasters } from '../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase, type Database } from '../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { uuidIds } from '../src/infrastructure/uuid-ids.js';
-import { eventCodec, upcasters } from '../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import type { NewEvent } from '../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';

@@ -1,4 +1,4 @@
-import { eventCodec, upcasters } from '../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import type { EventStores, NewEvent } from '../src/application/ports/event-store.js';
 import { uuidIds } from '../src/infrastructure/uuid-ids.js';
 

@@ -1,5 +1,5 @@
 import type { StoredDocument, ViewStore } from '../src/application/ports/view-store.js';
-import type { OrderDocument } from '../src/application/projections/index.js';
+import type { OrderDocument } from '../src/application/views/index.js';
 
 // What the lists are measured on: orders over three years, each customer with a hundred, but for one that has a tenth of all.
 

@@ -1,5 +1,5 @@
 import type { ViewQuery, ViewStore, ViewStores } from '../src/application/ports/view-store.js';
-import { orders, type OrderDocument } from '../src/application/projections/index.js';
+import { orders, type OrderDocument } from '../src/application/views/index.js';
 import { connectElasticsearch } from '../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';

@@ -1,7 +1,7 @@
 import { customers } from '../src/application/customers/customer-commands.js';
-import { createExecute } from '../src/application/execute.js';
+import { createExecute } from '../src/application/commands/execute.js';
 import type { SnapshotStore } from '../src/application/ports/snapshot-store.js';
-import { createStreamStates } from '../src/application/stream-states.js';
+import { createStreamStates } from '../src/application/commands/stream-states.js';
 import { customer, type CustomerEvent } from '../src/domain/customers/customer.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../src/infrastructure/postgres/database.js';

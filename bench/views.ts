@@ -1,8 +1,8 @@
 import type { EventFeed, Subscription } from '../src/application/ports/event-feed.js';
 import type { EventStores } from '../src/application/ports/event-store.js';
-import { orders } from '../src/application/projections/index.js';
-import { runProjector } from '../src/application/projector.js';
-import { LogFeed } from '../src/infrastructure/log/log-feed.js';
+import { orders } from '../src/application/views/index.js';
+import { runProjector } from '../src/application/views/projector.js';
+import { LogFeed } from '../src/application/log/log-feed.js';
 import { MemoryEventStore } from '../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
 import { MemoryViewStores } from '../src/infrastructure/memory/memory-view-store.js';

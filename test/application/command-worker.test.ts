@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import sinon from 'sinon';
-import { runCommandWorker } from '../../src/application/command-worker.js';
+import { runCommandWorker } from '../../src/application/commands/command-worker.js';
 import { createCustomerCommands } from '../../src/application/customers/customer-commands.js';
-import { createExecute } from '../../src/application/execute.js';
+import { createExecute } from '../../src/application/commands/execute.js';
 import type { CommandQueue, NewCommand } from '../../src/application/ports/command-queue.js';
 import type { EventStore } from '../../src/application/ports/event-store.js';
 import type { CustomerCommand } from '../../src/domain/customers/customer.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createTokenCheck, parseTokens } from '../../src/application/consistency.js';
+import { createTokenCheck, parseTokens } from '../../src/application/log/token.js';
 import type { LogHead } from '../../src/application/ports/event-store.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
 

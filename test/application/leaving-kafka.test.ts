@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { Kafka } from 'kafkajs';
 import sinon, { type SinonFakeTimers } from 'sinon';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { contentType } from '../../src/application/message.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import { contentType } from '../../src/application/log/message.js';
 import { KafkaEventPublisher } from '../../src/infrastructure/kafka/kafka-event-publisher.js';
 import { KafkaFeed } from '../../src/infrastructure/kafka/kafka-feed.js';
 import { ensureTopic, retention } from '../../src/infrastructure/kafka/kafka-topics.js';

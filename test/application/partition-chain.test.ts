@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { ChainedEvent } from '../../src/application/message.js';
+import type { ChainedEvent } from '../../src/application/log/message.js';
 import { PartitionChain } from '../../src/infrastructure/kafka/partition-chain.js';
 
 /** The nth message of one partition; positions have holes between them, where other partitions' events lie. */

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { ViewStore } from '../../src/application/ports/view-store.js';
-import { orders, type OrderDocument } from '../../src/application/projections/index.js';
-import { runProjector } from '../../src/application/projector.js';
-import { supervise, type WorkerStatus } from '../../src/application/supervisor.js';
-import { LogFeed } from '../../src/infrastructure/log/log-feed.js';
+import { orders, type OrderDocument } from '../../src/application/views/index.js';
+import { runProjector } from '../../src/application/views/projector.js';
+import { supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
+import { LogFeed } from '../../src/application/log/log-feed.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';

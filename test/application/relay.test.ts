@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
-import { eventCodec, upcasters, type EventCodec } from '../../src/application/event-codec.js';
-import { chained, decodeMessage, encodeMessage, linkOf, type Message } from '../../src/application/message.js';
-import { partitionOf, sourceOf } from '../../src/application/partition.js';
+import { eventCodec, upcasters, type EventCodec } from '../../src/application/log/codec.js';
+import { chained, decodeMessage, encodeMessage, linkOf, type Message } from '../../src/application/log/message.js';
+import { partitionOf, sourceOf } from '../../src/application/log/partition.js';
 import type { CheckpointStore } from '../../src/application/ports/checkpoint-store.js';
 import type { Source } from '../../src/application/ports/event-feed.js';
 import type { EventPublisher } from '../../src/application/ports/event-publisher.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
-import { relayCheckpoint, runRelay, type RelayState } from '../../src/application/relay.js';
+import { relayCheckpoint, runRelay, type RelayState } from '../../src/application/log/relay.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { customers } from '../../src/application/customers/customer-commands.js';
-import { createExecute } from '../../src/application/execute.js';
+import { createExecute } from '../../src/application/commands/execute.js';
 import type { SnapshotStore } from '../../src/application/ports/snapshot-store.js';
-import { createStreamStates, snapshotIsDue } from '../../src/application/stream-states.js';
+import { createStreamStates, snapshotIsDue } from '../../src/application/commands/stream-states.js';
 import { customer, type Customer, type CustomerCommand } from '../../src/domain/customers/customer.js';
 import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
 import { customerCommands, customerStream } from '../support/arbitraries.js';

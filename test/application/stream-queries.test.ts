@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { EventStore, NewEvent } from '../../src/application/ports/event-store.js';
-import { customers } from '../../src/application/projections/index.js';
-import { createStreamQueries } from '../../src/application/stream-queries.js';
-import { createTraces, longestTrace } from '../../src/application/traces.js';
+import { customers } from '../../src/application/views/index.js';
+import { createStreamQueries } from '../../src/application/queries/streams.js';
+import { createTraces, longestTrace } from '../../src/application/queries/traces.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { uuidIds } from '../../src/infrastructure/uuid-ids.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import sinon from 'sinon';
 import type { Logger } from '../../src/application/ports/logger.js';
-import { supervise, type WorkerStatus } from '../../src/application/supervisor.js';
+import { supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
 
 describe('a worker that fails again and again', () => {
   it('is tried every 5 s, and the log hears the same of it once a minute, and anything else at once', async () => {

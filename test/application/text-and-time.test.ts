@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { boundsOf } from '../../src/application/period.js';
-import { partitionOf } from '../../src/application/partition.js';
-import { foldWords } from '../../src/application/text.js';
-import { eventCodec } from '../../src/application/event-codec.js';
-import { formatToken, parseTokens } from '../../src/application/consistency.js';
-import { gather } from '../../src/application/gather.js';
+import { boundsOf } from '../../src/application/queries/period.js';
+import { partitionOf } from '../../src/application/log/partition.js';
+import { foldWords } from '../../src/application/views/text.js';
+import { eventCodec } from '../../src/application/log/codec.js';
+import { formatToken, parseTokens } from '../../src/application/log/token.js';
+import { gather } from '../../src/application/concurrency/gather.js';
 
 describe('folded words', () => {
   const cases: [string, string[]][] = [

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { createAlarm } from '../../src/application/alarm.js';
-import { pause, supervise, type WorkerStatus } from '../../src/application/supervisor.js';
+import { createAlarm } from '../../src/application/concurrency/alarm.js';
+import { pause, supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
 import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
-import { Wakeable } from '../../src/infrastructure/wakeable.js';
+import { Wakeable } from '../../src/application/concurrency/wakeable.js';
 import { quiet } from '../support/events.js';
 import { memoryApplication } from '../support/memory-application.js';
 import { keptBy } from '../support/signals.js';

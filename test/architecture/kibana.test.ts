@@ -1,8 +1,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { views } from '../../src/application/projections/index.js';
-import { fieldAt, type Field, type ViewDeclaration } from '../../src/application/projections/projection.js';
+import { views } from '../../src/application/views/index.js';
+import { fieldAt, type Field, type ViewDeclaration } from '../../src/application/views/declaration.js';
 import { packageRoot } from '../../src/infrastructure/package-root.js';
 
 interface Reference { type: string; id: string; name: string }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { EventFeed, FeedBatch, Progress } from '../../src/application/ports/event-feed.js';
 import type { EventStores } from '../../src/application/ports/event-store.js';
-import { sourceOf } from '../../src/application/partition.js';
+import { sourceOf } from '../../src/application/log/partition.js';
 import type { Context } from '../../src/domain/events.js';
 import { newEvent, partitions } from '../support/events.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters, type EventCodec } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters, type EventCodec } from '../../src/application/log/codec.js';
 import type { AppendRequest, EventStore } from '../../src/application/ports/event-store.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
 import { newEvent } from '../support/events.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { CheckpointStore } from '../../src/application/ports/checkpoint-store.js';
 import type { Progress } from '../../src/application/ports/event-feed.js';
 import type { Leadership } from '../../src/application/ports/leadership.js';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { StoredDocument, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../src/application/ports/view-store.js';
-import { customers, orders, type CustomerDocument, type OrderDocument } from '../../src/application/projections/index.js';
-import { foldWords } from '../../src/application/text.js';
-import { ViewSetBack } from '../../src/application/view-progress.js';
+import { customers, orders, type CustomerDocument, type OrderDocument } from '../../src/application/views/index.js';
+import { foldWords } from '../../src/application/views/text.js';
+import { ViewSetBack } from '../../src/application/views/progress.js';
 
 const progress = (applied: ViewProgress['applied'], rest: Partial<ViewProgress> = {}): ViewProgress =>
   ({ applied, behindSince: null, checkedAt: '2026-01-01T00:00:00.000Z', epochs: { orders: 'e' }, ...rest });

@@ -7,14 +7,14 @@ import { elasticsearchSettings, forgetIndices, forgetTopics, kafkaConfig, kafkaS
 import { onEachPostgres, type TestDatabase } from '../support/postgres.js';
 import { eventFeedContract } from './event-feed.contract.js';
 import { viewStoreContract } from './view-store.contract.js';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { LogFeed } from '../../src/infrastructure/log/log-feed.js';
+import { LogFeed } from '../../src/application/log/log-feed.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
 import { contexts } from '../../src/domain/events.js';
-import { runRelay } from '../../src/application/relay.js';
+import { runRelay } from '../../src/application/log/relay.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
 import { KafkaEventPublisher } from '../../src/infrastructure/kafka/kafka-event-publisher.js';
 import { KafkaFeed } from '../../src/infrastructure/kafka/kafka-feed.js';

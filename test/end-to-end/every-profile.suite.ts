@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { foldWords } from '../../src/application/text.js';
+import { foldWords } from '../../src/application/views/text.js';
 import { book, lastMonth, ownCurrencies, ownIds, sourceAnswers } from '../support/book.js';
 import { ask, askAll, eventually, type TestAnswer } from '../support/service.js';
 

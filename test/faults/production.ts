@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Client } from '@elastic/elasticsearch';
 import type { Kafka } from 'kafkajs';
 import type { ViewStore } from '../../src/application/ports/view-store.js';
-import type { View } from '../../src/application/projections/projection.js';
+import type { View } from '../../src/application/views/declaration.js';
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
 import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { v7 as uuid } from 'uuid';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { EventStore, NewEvent } from '../../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Kafka } from 'kafkajs';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { partitionOf } from '../../src/application/partition.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import { partitionOf } from '../../src/application/log/partition.js';
 import type { EventStore, RecordedEvent } from '../../src/application/ports/event-store.js';
 import type { StoredDocument, ViewStore } from '../../src/application/ports/view-store.js';
-import { views as declared } from '../../src/application/projections/index.js';
-import type { View } from '../../src/application/projections/projection.js';
+import { views as declared } from '../../src/application/views/index.js';
+import type { View } from '../../src/application/views/declaration.js';
 import { contexts, type Context } from '../../src/domain/events.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../../src/infrastructure/postgres/database.js';

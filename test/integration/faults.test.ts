@@ -4,7 +4,7 @@ import type { Leadership } from '../../src/application/ports/leadership.js';
 import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
 import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { crashPoints, realCrashPoints } from '../faults/crash-points.js';
 import { sharedServers } from '../faults/behind-proxies.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';

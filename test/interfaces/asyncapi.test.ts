@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { Kafka as KafkaBinding, type CloudEvent, type KafkaMessage } from 'cloudevents';
 import fc from 'fast-check';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { chained, encodeMessage } from '../../src/application/message.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import { chained, encodeMessage } from '../../src/application/log/message.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import { contextOf, contexts, type Context, type EventType } from '../../src/domain/events.js';
 import { eventSchemas, headersSchema, messageSchema } from '../../src/interfaces/event-schemas.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { notBegun } from '../../src/application/view-progress.js';
+import { notBegun } from '../../src/application/views/progress.js';
 import { createCursors } from '../../src/interfaces/http/cursor.js';
 import { pageReply } from '../../src/interfaces/http/replies.js';
 import { eventually, startService, type TestService } from '../support/service.js';

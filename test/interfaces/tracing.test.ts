@@ -1,10 +1,10 @@
 import { expect } from 'chai';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import type { Message } from '../../src/application/message.js';
-import { runRelay } from '../../src/application/relay.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import type { Message } from '../../src/application/log/message.js';
+import { runRelay } from '../../src/application/log/relay.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { causesOf } from '../../src/application/causes.js';
+import { causesOf } from '../../src/application/log/causes.js';
 import { RecordingTracer, type RecordedSpan } from '../support/recording-tracer.js';
 import { startService, type TestService } from '../support/service.js';
 

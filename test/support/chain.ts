@@ -1,5 +1,5 @@
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { chained, decodeMessage, endOf, type Message } from '../../src/application/message.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import { chained, decodeMessage, endOf, type Message } from '../../src/application/log/message.js';
 import type { Source } from '../../src/application/ports/event-feed.js';
 import type { EventPublisher } from '../../src/application/ports/event-publisher.js';
 import type { PublishedTopic, TopicEnd } from '../../src/application/ports/published-topic.js';

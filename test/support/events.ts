@@ -1,7 +1,7 @@
 import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
 import type { FeedEvent } from '../../src/application/ports/event-feed.js';
 import type { NewEvent, RecordedEvent } from '../../src/application/ports/event-store.js';
-import { sourceOf } from '../../src/application/partition.js';
+import { sourceOf } from '../../src/application/log/partition.js';
 import { contextOf, type Context, type DomainEvent } from '../../src/domain/events.js';
 import type { OrderEvent } from '../../src/domain/orders/order.js';
 import type { Stream } from './arbitraries.js';

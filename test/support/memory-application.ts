@@ -1,11 +1,11 @@
 import { createCustomerCommands } from '../../src/application/customers/customer-commands.js';
-import { eventCodec, upcasters } from '../../src/application/event-codec.js';
-import { createExecute, type Request } from '../../src/application/execute.js';
+import { eventCodec, upcasters } from '../../src/application/log/codec.js';
+import { createExecute, type Request } from '../../src/application/commands/execute.js';
 import { createOrderCommands } from '../../src/application/orders/order-commands.js';
 import { decideOrder, holdOrReleaseCredit, runPolicy } from '../../src/application/policies/index.js';
-import { views } from '../../src/application/projections/index.js';
-import { runProjector } from '../../src/application/projector.js';
-import { LogFeed } from '../../src/infrastructure/log/log-feed.js';
+import { views } from '../../src/application/views/index.js';
+import { runProjector } from '../../src/application/views/projector.js';
+import { LogFeed } from '../../src/application/log/log-feed.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';

@@ -1,7 +1,7 @@
 import { customer, type Customer, type CustomerCommand } from '../../domain/customers/customer.js';
 import { PersistentMap } from '../../domain/shared/persistent-map.js';
-import type { Aggregate } from '../aggregate.js';
-import type { CommandOutcome, Execute, Request } from '../execute.js';
+import type { Aggregate } from '../commands/aggregate.js';
+import type { CommandOutcome, Execute, Request } from '../commands/execute.js';
 
 export const customers: Aggregate<'customers', CustomerCommand, Customer> = {
   context: 'customers',

@@ -1,10 +1,10 @@
-import type { Caller, Seen } from '../caller.js';
+import type { Caller, Seen } from '../queries/caller.js';
 import type { EventStore } from '../ports/event-store.js';
 import type { Condition, ViewPage, ViewStore } from '../ports/view-store.js';
-import { customerHistory, customers, type CustomerDocument, type CustomerHistory } from '../projections/index.js';
-import { createStreamQueries, type StreamQueries } from '../stream-queries.js';
-import { foldWords } from '../text.js';
-import { createViewQueries, type Folded, type ListOptions, type ViewQueries } from '../view-queries.js';
+import { customerHistory, customers, type CustomerDocument, type CustomerHistory } from '../views/index.js';
+import { createStreamQueries, type StreamQueries } from '../queries/streams.js';
+import { foldWords } from '../views/text.js';
+import { createViewQueries, type Folded, type ListOptions, type ViewQueries } from '../queries/lists.js';
 import { customers as aggregate } from './customer-commands.js';
 
 export interface CustomerFilter {

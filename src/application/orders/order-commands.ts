@@ -1,11 +1,11 @@
 import { order, type Order, type OrderCommand, type OrderingCustomer } from '../../domain/orders/order.js';
-import type { Aggregate } from '../aggregate.js';
-import type { Seen } from '../caller.js';
-import { waitFor } from '../consistency.js';
-import { gather } from '../gather.js';
-import type { CommandOutcome, Execute, Request } from '../execute.js';
+import type { Aggregate } from '../commands/aggregate.js';
+import type { Seen } from '../queries/caller.js';
+import { waitFor } from '../log/token.js';
+import { gather } from '../concurrency/gather.js';
+import type { CommandOutcome, Execute, Request } from '../commands/execute.js';
 import type { ViewStore } from '../ports/view-store.js';
-import { orderCustomers, type OrderCustomer } from '../projections/index.js';
+import { orderCustomers, type OrderCustomer } from '../views/index.js';
 
 export const orders: Aggregate<'orders', OrderCommand, Order> = {
   context: 'orders',

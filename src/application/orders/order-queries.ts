@@ -1,13 +1,13 @@
 import type { OrderStatus } from '../../domain/orders/order.js';
-import type { Caller, Seen } from '../caller.js';
-import { boundsOf, type Period } from '../period.js';
+import type { Caller, Seen } from '../queries/caller.js';
+import { boundsOf, type Period } from '../queries/period.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';
 import type { Condition, ViewPage, ViewStore } from '../ports/view-store.js';
-import { orders, type OrderDocument } from '../projections/index.js';
-import { createStreamQueries, type StreamQueries } from '../stream-queries.js';
-import { foldWords } from '../text.js';
-import { createViewQueries, type ListOptions, type ViewQueries } from '../view-queries.js';
+import { orders, type OrderDocument } from '../views/index.js';
+import { createStreamQueries, type StreamQueries } from '../queries/streams.js';
+import { foldWords } from '../views/text.js';
+import { createViewQueries, type ListOptions, type ViewQueries } from '../queries/lists.js';
 import { orders as aggregate } from './order-commands.js';
 
 /** Everything that is given must hold; several values of one field are alternatives. */

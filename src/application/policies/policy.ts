@@ -1,7 +1,7 @@
 import type { Context, EventsOf } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
-import type { CommandOutcome, Request } from '../execute.js';
-import { furthest } from '../partition.js';
+import type { CommandOutcome, Request } from '../commands/execute.js';
+import { furthest } from '../log/partition.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { EventFeed, FeedBatch, Progress } from '../ports/event-feed.js';
 import type { RecordedEvent } from '../ports/event-store.js';

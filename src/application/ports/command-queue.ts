@@ -1,6 +1,6 @@
 import type { Context } from '../../domain/events.js';
 import type { RejectionCode } from '../../domain/shared/rejection.js';
-import type { Seen } from '../caller.js';
+import type { Seen } from '../queries/caller.js';
 import type { IdempotencyKey } from './event-store.js';
 
 /** A command that is to be done later, as plain JSON: nothing of it may be lost or changed on its way through a table or a topic. */

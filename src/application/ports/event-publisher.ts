@@ -1,5 +1,5 @@
 import type { Context } from '../../domain/events.js';
-import type { Message } from '../message.js';
+import type { Message } from '../log/message.js';
 
 /**
  * Takes the events of a log to the context's topic.

@@ -1,5 +1,5 @@
 import type { Progress } from './event-feed.js';
-import type { View } from '../projections/projection.js';
+import type { View } from '../views/declaration.js';
 
 /** A document with what makes its writing safe. */
 export interface StoredDocument<D> {

@@ -1,7 +1,7 @@
 import type { ViewProgress } from '../../application/ports/view-store.js';
-import { lagMs } from '../../application/view-progress.js';
+import { lagMs } from '../../application/views/progress.js';
 import type { Component } from '../../application/status.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 
 const componentTimeoutMs = 2_000;
 /** A view that is further behind than this is reported as a part that is down. */

@@ -5,7 +5,7 @@ import type { EventStore, EventStores } from '../../application/ports/event-stor
 import type { Logger } from '../../application/ports/logger.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Tracer } from '../../application/ports/tracer.js';
-import { runRelay, type RelayState } from '../../application/relay.js';
+import { runRelay, type RelayState } from '../../application/log/relay.js';
 import type { Context } from '../../domain/events.js';
 import { codec } from './modules.js';
 

@@ -1,7 +1,7 @@
 import type { Client } from '@elastic/elasticsearch';
 import type { ServiceIdentifier } from 'inversify';
 import type { Kafka } from 'kafkajs';
-import type { Execute } from '../../application/execute.js';
+import type { Execute } from '../../application/commands/execute.js';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandQueues } from '../../application/ports/command-queue.js';

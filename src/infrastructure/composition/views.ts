@@ -1,8 +1,8 @@
 import type { ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import {
   views, type CustomerDocument, type CustomerHistory, type OrderCustomer, type OrderDocument, type ViewName,
-} from '../../application/projections/index.js';
-import type { View } from '../../application/projections/projection.js';
+} from '../../application/views/index.js';
+import type { View } from '../../application/views/declaration.js';
 import type { Config } from '../config.js';
 
 /** The stores of the views, open. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Client } from '@elastic/elasticsearch';
-import type { ViewDeclaration } from '../../application/projections/projection.js';
+import type { ViewDeclaration } from '../../application/views/declaration.js';
 import type { Check } from '../check.js';
 import { OperatorError } from '../operator-error.js';
 import { certificateOf, checkListening, type Address } from '../tls.js';

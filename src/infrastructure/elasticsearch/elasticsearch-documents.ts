@@ -1,8 +1,8 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
-import { keepNewest } from '../../application/keep-newest.js';
+import { keepNewest } from '../../application/concurrency/keep-newest.js';
 import type { StoredDocument } from '../../application/ports/view-store.js';
-import type { View } from '../../application/projections/projection.js';
-import { wordsOf } from '../../application/text.js';
+import type { View } from '../../application/views/declaration.js';
+import { wordsOf } from '../../application/views/text.js';
 import { ElasticsearchFault, faultOfAnswer } from './elasticsearch-client.js';
 import { fieldsOf } from './elasticsearch-index.js';
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, estypes } from '@elastic/elasticsearch';
-import { valuesAt, type Field, type ViewDeclaration } from '../../application/projections/projection.js';
+import { valuesAt, type Field, type ViewDeclaration } from '../../application/views/declaration.js';
 import { OperatorError } from '../operator-error.js';
 
 /** How a view lies in Elasticsearch: an alias a revision, and behind it the index of one generation. */

@@ -3,11 +3,11 @@ import type { Progress } from '../../application/ports/event-feed.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
-import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
-import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
-import { countedUpTo, totalOf } from '../../application/view-total.js';
+import { fieldAt, type View, type ViewDeclaration } from '../../application/views/declaration.js';
+import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
+import { countedUpTo, totalOf } from '../../application/views/total.js';
 import { OperatorError } from '../operator-error.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, passes, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
 import { createGeneration, createIndex, fieldName, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';

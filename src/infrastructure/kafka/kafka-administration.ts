@@ -4,7 +4,7 @@ import { contexts } from '../../domain/events.js';
 import type { Check } from '../check.js';
 import { OperatorError } from '../operator-error.js';
 import { certificateOf, checkListening, tlsFaultOf, type Address } from '../tls.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { connectKafka, leave, loadKafkajs, tlsMaterial, type KafkaConfig } from './kafka-client.js';
 import { isStarting, kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
 import { commandsTopic, eventsTopic, retention, topicState } from './kafka-topics.js';

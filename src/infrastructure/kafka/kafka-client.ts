@@ -4,7 +4,7 @@ import type { Kafka, KafkaConfig as ClientOptions, SASLOptions } from 'kafkajs';
 import type { Logger } from '../../application/ports/logger.js';
 import { OperatorError } from '../operator-error.js';
 import type { TlsMaterial } from '../tls.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
 
 export type SaslMechanism = 'plain' | 'scram-sha-256' | 'scram-sha-512';

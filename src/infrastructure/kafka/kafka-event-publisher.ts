@@ -1,10 +1,10 @@
 import type { Kafka, Producer, RecordMetadata } from 'kafkajs';
-import { endOf, type Message } from '../../application/message.js';
+import { endOf, type Message } from '../../application/log/message.js';
 import type { Source } from '../../application/ports/event-feed.js';
 import type { EventPublisher } from '../../application/ports/event-publisher.js';
 import type { PublishedTopic, TopicEnd } from '../../application/ports/published-topic.js';
 import type { Context } from '../../domain/events.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { leave, loadKafkajs } from './kafka-client.js';
 import { ensureTopic, eventsTopic } from './kafka-topics.js';
 import { TopicExtents, type Sent } from './topic-extents.js';

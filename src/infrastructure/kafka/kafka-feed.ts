@@ -1,12 +1,12 @@
 import type { Consumer, EachBatchPayload, Kafka, OffsetsByTopicPartition } from 'kafkajs';
-import { supersedes } from '../../application/epoch.js';
-import type { EventCodec } from '../../application/event-codec.js';
-import { decodeMessage, type ChainedEvent } from '../../application/message.js';
-import { source, sourceOf } from '../../application/partition.js';
+import { supersedes } from '../../application/log/epoch.js';
+import type { EventCodec } from '../../application/log/codec.js';
+import { decodeMessage, type ChainedEvent } from '../../application/log/message.js';
+import { source, sourceOf } from '../../application/log/partition.js';
 import type { EventFeed, FeedEvent, Source, Subscription } from '../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../application/ports/event-store.js';
 import type { Logger } from '../../application/ports/logger.js';
-import { pause } from '../../application/supervisor.js';
+import { pause } from '../../application/concurrency/supervisor.js';
 import type { Context } from '../../domain/events.js';
 import { leave } from './kafka-client.js';
 import { isStarting } from './kafka-fault.js';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Consumer, Kafka } from 'kafkajs';
-import { endOf } from '../../application/message.js';
+import { endOf } from '../../application/log/message.js';
 import type { TopicEnd } from '../../application/ports/published-topic.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { leave } from './kafka-client.js';
 
 /** Where a partition begins and ends, by offset; `end` is the offset behind its last message. */

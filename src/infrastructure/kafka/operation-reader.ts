@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
-import { onAbort } from '../../application/abort.js';
+import { onAbort } from '../../application/concurrency/abort.js';
 import type { Logger } from '../../application/ports/logger.js';
-import { pause } from '../../application/supervisor.js';
-import { within } from '../within.js';
+import { pause } from '../../application/concurrency/supervisor.js';
+import { within } from '../../application/concurrency/within.js';
 import { leave } from './kafka-client.js';
 
 interface Dependencies {

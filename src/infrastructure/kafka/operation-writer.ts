@@ -1,7 +1,7 @@
 import type { Kafka, Producer } from 'kafkajs';
 import type { Logger } from '../../application/ports/logger.js';
-import { pause } from '../../application/supervisor.js';
-import { within } from '../within.js';
+import { pause } from '../../application/concurrency/supervisor.js';
+import { within } from '../../application/concurrency/within.js';
 import { leave, loadKafkajs } from './kafka-client.js';
 
 export interface Outgoing {

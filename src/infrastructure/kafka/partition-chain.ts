@@ -1,4 +1,4 @@
-import { linkOf, type ChainedEvent } from '../../application/message.js';
+import { linkOf, type ChainedEvent } from '../../application/log/message.js';
 
 /**
  * What a reader does with a message: take it; drop it, for it has it; read what is missing before it from the log; look for that in the topic from the beginning;

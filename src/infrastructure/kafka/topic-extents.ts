@@ -1,9 +1,9 @@
 import type { Kafka } from 'kafkajs';
 import type { Context } from '../../domain/events.js';
-import { source } from '../../application/partition.js';
+import { source } from '../../application/log/partition.js';
 import type { Source } from '../../application/ports/event-feed.js';
 import type { TopicEnd } from '../../application/ports/published-topic.js';
-import { within } from '../within.js';
+import { within } from '../../application/concurrency/within.js';
 import { lastMessages, type Extent } from './last-messages.js';
 
 /** A send, as the broker has answered it. */

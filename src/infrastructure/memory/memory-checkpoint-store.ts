@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { CheckpointStore } from '../../application/ports/checkpoint-store.js';
 import type { Progress } from '../../application/ports/event-feed.js';
-import { furthest } from '../../application/partition.js';
+import { furthest } from '../../application/log/partition.js';
 
 export class MemoryCheckpointStore implements CheckpointStore {
   private readonly checkpoints = new Map<string, Progress>();

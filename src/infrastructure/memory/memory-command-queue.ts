@@ -1,7 +1,7 @@
 import type { CommandEnd, CommandQueue, CommandRecord, CommandStatus, Lease, LeaseName, NewCommand } from '../../application/ports/command-queue.js';
 import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { Wakeable } from '../wakeable.js';
+import { Wakeable } from '../../application/concurrency/wakeable.js';
 import { CommandTable, ofSameRequest } from './command-table.js';
 
 export class MemoryCommandQueue implements CommandQueue {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { EncodedEvent, EventCodec } from '../../application/event-codec.js';
+import type { EncodedEvent, EventCodec } from '../../application/log/codec.js';
 import type {
   AppendOutcome, AppendRequest, EventStore, IdempotencyKey, LogHead, LogPage, LogQuery, Metadata, RecordedEvent, StoredResult,
 } from '../../application/ports/event-store.js';

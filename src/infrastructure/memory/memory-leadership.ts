@@ -1,4 +1,4 @@
-import { onAbort } from '../../application/abort.js';
+import { onAbort } from '../../application/concurrency/abort.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 
 /** Among the workers of one process: the first leads, the others wait their turn. */

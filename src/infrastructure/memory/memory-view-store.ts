@@ -2,10 +2,10 @@ import type { Progress } from '../../application/ports/event-feed.js';
 import type {
   Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
 } from '../../application/ports/view-store.js';
-import { fieldAt, valuesAt, type View } from '../../application/projections/projection.js';
-import { wordsOf } from '../../application/text.js';
-import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/view-progress.js';
-import { countedUpTo, totalOf } from '../../application/view-total.js';
+import { fieldAt, valuesAt, type View } from '../../application/views/declaration.js';
+import { wordsOf } from '../../application/views/text.js';
+import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
+import { countedUpTo, totalOf } from '../../application/views/total.js';
 
 const facetSize = 100;
 

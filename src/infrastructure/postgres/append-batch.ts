@@ -1,5 +1,5 @@
 import type { QueryConfig } from 'pg';
-import type { EventCodec } from '../../application/event-codec.js';
+import type { EventCodec } from '../../application/log/codec.js';
 import type { AppendRequest } from '../../application/ports/event-store.js';
 
 /** A row of `append_batch` (migrations/log): a conflict has none. `first` and `second`: digest and response, or scope and key. */

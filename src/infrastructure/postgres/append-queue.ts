@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import type { EventCodec } from '../../application/event-codec.js';
+import type { EventCodec } from '../../application/log/codec.js';
 import type { AppendOutcome, AppendRequest } from '../../application/ports/event-store.js';
 import type { Context } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';

@@ -2,9 +2,9 @@ import {
   longestLeaseMs, type CommandEnd, type CommandQueue, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
 } from '../../application/ports/command-queue.js';
 import type { IdempotencyKey } from '../../application/ports/event-store.js';
-import { pause } from '../../application/supervisor.js';
+import { pause } from '../../application/concurrency/supervisor.js';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { Wakeable } from '../wakeable.js';
+import { Wakeable } from '../../application/concurrency/wakeable.js';
 import type { Database } from './database.js';
 import { outageOf, refusingOutages } from './outage.js';
 

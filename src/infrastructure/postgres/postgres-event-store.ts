@@ -1,5 +1,5 @@
 import type { QueryConfig } from 'pg';
-import type { EventCodec } from '../../application/event-codec.js';
+import type { EventCodec } from '../../application/log/codec.js';
 import type {
   AppendOutcome, AppendRequest, EventStore, IdempotencyKey, LogHead, LogPage, LogQuery, Metadata, RecordedEvent, StoredResult,
 } from '../../application/ports/event-store.js';

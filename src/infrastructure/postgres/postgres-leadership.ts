@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
-import { withController } from '../../application/abort.js';
+import { withController } from '../../application/concurrency/abort.js';
 import type { Leadership } from '../../application/ports/leadership.js';
-import { pause } from '../../application/supervisor.js';
+import { pause } from '../../application/concurrency/supervisor.js';
 import { endClient, type Database } from './database.js';
 
 const pollMs = 500;

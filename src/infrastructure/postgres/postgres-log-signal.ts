@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
-import { onAbort } from '../../application/abort.js';
+import { onAbort } from '../../application/concurrency/abort.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
-import { pause } from '../../application/supervisor.js';
+import { pause } from '../../application/concurrency/supervisor.js';
 import type { Context } from '../../domain/events.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
 import { endClient, type Database } from './database.js';

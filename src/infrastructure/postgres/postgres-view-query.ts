@@ -1,5 +1,5 @@
 import type { Condition, ViewQuery } from '../../application/ports/view-store.js';
-import type { ViewDeclaration } from '../../application/projections/projection.js';
+import type { ViewDeclaration } from '../../application/views/declaration.js';
 import { columnAt, element, type Column, type Table } from './postgres-view-table.js';
 
 const facetSize = 100;

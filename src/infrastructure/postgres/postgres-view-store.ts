@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Progress } from '../../application/ports/event-feed.js';
 import type { FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
-import { fieldAt, type View, type ViewDeclaration } from '../../application/projections/projection.js';
-import { wordsOf } from '../../application/text.js';
-import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/view-progress.js';
-import { countedUpTo, totalOf } from '../../application/view-total.js';
+import { fieldAt, type View, type ViewDeclaration } from '../../application/views/declaration.js';
+import { wordsOf } from '../../application/views/text.js';
+import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../application/views/progress.js';
+import { countedUpTo, totalOf } from '../../application/views/total.js';
 import type { Database } from './database.js';
 import { refusingOutages } from './outage.js';
 import { findStatement } from './postgres-view-query.js';

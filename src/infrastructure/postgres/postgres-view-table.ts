@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { fieldAt, valuesAt, type Field, type ViewDeclaration } from '../../application/projections/projection.js';
+import { fieldAt, valuesAt, type Field, type ViewDeclaration } from '../../application/views/declaration.js';
 import type { Database } from './database.js';
 
 /** A declared field as a column. */

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { EventStore, EventStores, LogQuery, RecordedEvent } from '../../application/ports/event-store.js';
-import { pause } from '../../application/supervisor.js';
-import { longestTrace, type TraceNode } from '../../application/traces.js';
+import { pause } from '../../application/concurrency/supervisor.js';
+import { longestTrace, type TraceNode } from '../../application/queries/traces.js';
 import { contexts, type Context } from '../../domain/events.js';
 import { OperatorError } from '../../infrastructure/operator-error.js';
 import { untilInterrupted, withService } from './with-service.js';

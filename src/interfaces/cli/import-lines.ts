@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import Joi from 'joi';
-import type { ConsistencyToken } from '../../application/consistency.js';
+import type { ConsistencyToken } from '../../application/log/token.js';
 import type { CustomerCommands } from '../../application/customers/customer-commands.js';
-import type { CommandOutcome, Request } from '../../application/execute.js';
+import type { CommandOutcome, Request } from '../../application/commands/execute.js';
 import type { OrderCommandRequest, OrderCommands } from '../../application/orders/order-commands.js';
-import { partitionOf } from '../../application/partition.js';
+import { partitionOf } from '../../application/log/partition.js';
 import type { EventStore } from '../../application/ports/event-store.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import { Rejection } from '../../domain/shared/rejection.js';

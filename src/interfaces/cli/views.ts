@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { views as declarations, type ViewName } from '../../application/projections/index.js';
-import { highestApplied } from '../../application/view-progress.js';
+import { views as declarations, type ViewName } from '../../application/views/index.js';
+import { highestApplied } from '../../application/views/progress.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { table } from './table.js';
 import { withService } from './with-service.js';

@@ -1,5 +1,5 @@
 import { jwtVerify, type JWTVerifyGetKey } from 'jose';
-import { keepNewest } from '../../application/keep-newest.js';
+import { keepNewest } from '../../application/concurrency/keep-newest.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 
 export const scopes = ['commands:customers', 'commands:orders', 'queries:customers', 'queries:orders', 'history', 'ops'] as const;

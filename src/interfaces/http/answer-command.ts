@@ -1,6 +1,6 @@
-import type { Aggregate } from '../../application/aggregate.js';
-import type { Seen } from '../../application/caller.js';
-import type { CommandOutcome, Request } from '../../application/execute.js';
+import type { Aggregate } from '../../application/commands/aggregate.js';
+import type { Seen } from '../../application/queries/caller.js';
+import type { CommandOutcome, Request } from '../../application/commands/execute.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { CommandInbox } from '../../application/ports/command-queue.js';
 import type { Ids } from '../../application/ports/ids.js';

@@ -1,4 +1,4 @@
-import { contentType } from '../../application/message.js';
+import { contentType } from '../../application/log/message.js';
 import { contextOf, type Context, type EventType } from '../../domain/events.js';
 import { identifier } from '../command-schemas.js';
 import { eventSchemas, headersSchema, messageSchema } from '../event-schemas.js';

@@ -1,8 +1,8 @@
 import type Joi from 'joi';
-import type { Caller, Seen } from '../../application/caller.js';
+import type { Caller, Seen } from '../../application/queries/caller.js';
 import type { Clock } from '../../application/ports/clock.js';
-import type { StreamQueries } from '../../application/stream-queries.js';
-import type { Folded, ListOptions } from '../../application/view-queries.js';
+import type { StreamQueries } from '../../application/queries/streams.js';
+import type { Folded, ListOptions } from '../../application/queries/lists.js';
 import { authorize } from './access.js';
 import type { Cursors } from './cursor.js';
 import { sortOf } from './query-schemas.js';

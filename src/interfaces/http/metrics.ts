@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RelayState } from '../../application/relay.js';
+import type { RelayState } from '../../application/log/relay.js';
 import type { ViewState } from '../../application/status.js';
 
 export interface Metrics {

@@ -1,5 +1,5 @@
 import Joi from 'joi';
-import { periods } from '../../application/period.js';
+import { periods } from '../../application/queries/period.js';
 import { currency, identifier } from '../command-schemas.js';
 import { instant as anyInstant, instantForm } from '../instants.js';
 

@@ -1,8 +1,8 @@
-import type { CommandOutcome } from '../../application/execute.js';
-import { formatToken } from '../../application/consistency.js';
+import type { CommandOutcome } from '../../application/commands/execute.js';
+import { formatToken } from '../../application/log/token.js';
 import type { Clock } from '../../application/ports/clock.js';
 import type { ViewPage, ViewProgress } from '../../application/ports/view-store.js';
-import { highestApplied, lagMs } from '../../application/view-progress.js';
+import { highestApplied, lagMs } from '../../application/views/progress.js';
 import type { Cursors } from './cursor.js';
 import type { Reply } from './route.js';
 

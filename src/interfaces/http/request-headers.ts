@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Seen } from '../../application/caller.js';
-import { parseTokens } from '../../application/consistency.js';
-import type { Request } from '../../application/execute.js';
+import type { Seen } from '../../application/queries/caller.js';
+import { parseTokens } from '../../application/log/token.js';
+import type { Request } from '../../application/commands/execute.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { momentOf } from '../instants.js';
 import type { Call } from './route.js';

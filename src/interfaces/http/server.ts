@@ -1,6 +1,6 @@
 import http from 'node:http';
 import type { Express } from 'express';
-import { Arrivals } from '../../application/arrivals.js';
+import { Arrivals } from '../../application/concurrency/arrivals.js';
 
 /**
  * An HTTP server for an Express app. Express gives each request and response the app's prototype, and changing a prototype costs more than all else that

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { Kafka as KafkaBinding, type KafkaMessage } from 'cloudevents';
 import type { Admin, Kafka } from 'kafkajs';
-import { eventCodec, upcasters } from '../../../src/application/event-codec.js';
-import { chained, encodeMessage, type Message } from '../../../src/application/message.js';
-import { furthest, partitionOf, sourceOf } from '../../../src/application/partition.js';
+import { eventCodec, upcasters } from '../../../src/application/log/codec.js';
+import { chained, encodeMessage, type Message } from '../../../src/application/log/message.js';
+import { furthest, partitionOf, sourceOf } from '../../../src/application/log/partition.js';
 import type { EventFeed, FeedBatch, Progress, Source } from '../../../src/application/ports/event-feed.js';
 import type { RecordedEvent } from '../../../src/application/ports/event-store.js';
 import { connectKafka, loadKafkajs } from '../../../src/infrastructure/kafka/kafka-client.js';

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
-import { notBegun } from '../../../src/application/view-progress.js';
+import { notBegun } from '../../../src/application/views/progress.js';
 import { compose, type Service } from '../../../src/infrastructure/composition/compose.js';
 import { readConfig } from '../../../src/infrastructure/config.js';
 import { OperatorError } from '../../../src/infrastructure/operator-error.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import pg from 'pg';
-import { eventCodec, upcasters } from '../../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../../src/application/log/codec.js';
 import { encodeBatch } from '../../../src/infrastructure/postgres/append-batch.js';
 import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
 import { newEvent } from '../../support/events.js';

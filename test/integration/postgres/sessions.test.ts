@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import pg from 'pg';
-import { eventCodec, upcasters } from '../../../src/application/event-codec.js';
+import { eventCodec, upcasters } from '../../../src/application/log/codec.js';
 import { MemoryLogSignal } from '../../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
 import { migrate } from '../../../src/infrastructure/postgres/migrate.js';

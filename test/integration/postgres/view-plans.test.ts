@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Client } from 'pg';
 import type { ViewQuery } from '../../../src/application/ports/view-store.js';
-import { orders } from '../../../src/application/projections/index.js';
+import { orders } from '../../../src/application/views/index.js';
 import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
 import { findStatement } from '../../../src/infrastructure/postgres/postgres-view-query.js';
 import { PostgresViewStores } from '../../../src/infrastructure/postgres/postgres-view-store.js';

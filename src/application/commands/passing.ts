@@ -1,0 +1,8 @@
+import type { Rejection, RejectionCode } from '../../domain/shared/rejection.js';
+
+const passing: ReadonlySet<RejectionCode> = new Set(['log.unavailable', 'view.unavailable', 'view.behind', 'stream.conflict', 'idempotency.in-progress'] as const);
+
+/** Whether a refusal says nothing of the command itself: asked again later, it may be done. */
+export function mayPass({ code }: Rejection): boolean {
+  return passing.has(code);
+}

@@ -1,0 +1,33 @@
+import { onAbort } from './abort.js';
+
+/** Lets those who wait in this process go on when there is something new. */
+export class Wakeable {
+  private readonly waiting = new Set<() => void>();
+  private count = 0;
+
+  /** Of the news so far: taken before looking, so that what comes while one looks is not slept over. */
+  get seen(): number {
+    return this.count;
+  }
+
+  wake(): void {
+    this.count++;
+    for (const goOn of this.waiting) goOn();
+  }
+
+  /** Resolves when there is news since `seen`, after `ms`, or when `stop` is aborted. */
+  async wait(seen: number, ms: number, stop: AbortSignal): Promise<void> {
+    if (this.count !== seen || stop.aborted) return;
+    await new Promise<void>((resolve) => {
+      const goOn = () => {
+        clearTimeout(timer);
+        release();
+        this.waiting.delete(goOn);
+        resolve();
+      };
+      const timer = setTimeout(goOn, ms);
+      const release = onAbort(stop, goOn);
+      this.waiting.add(goOn);
+    });
+  }
+}

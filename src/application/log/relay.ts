@@ -1,0 +1,137 @@
+import type { Context } from '../../domain/events.js';
+import type { EventCodec } from './codec.js';
+import { chained, encodeMessage } from './message.js';
+import type { CheckpointStore } from '../ports/checkpoint-store.js';
+import type { Progress, Source } from '../ports/event-feed.js';
+import type { EventPublisher } from '../ports/event-publisher.js';
+import type { PublishedTopic } from '../ports/published-topic.js';
+import type { EventStore, RecordedEvent } from '../ports/event-store.js';
+import type { Logger } from '../ports/logger.js';
+import type { LogSignal } from '../ports/log-signal.js';
+import { untraced, type Tracer } from '../ports/tracer.js';
+import { createAlarm } from '../concurrency/alarm.js';
+import { pause } from '../concurrency/supervisor.js';
+import { causesOf } from './causes.js';
+import { missingInTopic } from './topic-check.js';
+
+interface Dependencies {
+  store: EventStore;
+  checkpoints: CheckpointStore;
+  signal: LogSignal;
+  publisher: EventPublisher;
+  codec: EventCodec;
+  partitions: number;
+  /** Looked at when the relay begins, and again and again; left out where only the publisher is on trial. */
+  topic?: PublishedTopic;
+  checkEveryMs?: number;
+  logger?: Pick<Logger, 'warn'>;
+  tracer?: Tracer;
+}
+
+interface Link { source: Source; prev: number; event: RecordedEvent }
+
+/** Of a relay: what it has published, and what there was to publish when it last looked. */
+export interface RelayState {
+  context: Context;
+  published: Progress;
+  /** Position of the last event that was published. */
+  position: number;
+  /** `recordedAt` of the oldest event that is not published; `null` when there is none, or, beside `error`, when it is not known. */
+  behindSince: string | null;
+  /** Why it has stopped; it is tried again. */
+  error?: string;
+}
+
+export const relayCheckpoint = 'relay';
+const pageSize = 2_000;
+const pollMs = 400;
+/** From one page to the next where there is no backlog: under load, many small ones cost three round trips each. */
+const paceMs = 20;
+
+/** A topic that has lost what it had is noticed after this at the latest. */
+const defaultCheckEveryMs = 20_000;
+
+/**
+ * Takes the log of a context to its topic until `stop`: read, publish, move the checkpoint. Killed anywhere, it publishes again what it had not noted, and loses nothing.
+ * What the topic has lost of what was published is published again first.
+ * @throws Error when publishing fails, or another relay has moved the checkpoint: it is to be started again, and goes on from there; or when the topic holds what is not in the log
+ */
+export async function runRelay(
+  context: Context,
+  { store, checkpoints, signal, publisher, codec, partitions, topic, checkEveryMs = defaultCheckEveryMs, logger, tracer = untraced }: Dependencies,
+  stop: AbortSignal, report: (state: RelayState) => void = () => undefined,
+): Promise<void> {
+  const alarm = createAlarm(stop);
+  const unsubscribe = signal.subscribe(context, alarm.ring);
+  try {
+    const { epoch } = await store.head();
+    // The position of a partition's last event is its end of the chain; the greatest of them is how far the log is published.
+    let published = await checkpoints.load(relayCheckpoint);
+    const last = new Map(Object.entries(published) as [Source, number][]);
+    let after = Math.max(0, ...last.values());
+    const read = async (from: number) => (await store.readLog({ after: from, limit: pageSize + 1 })).events;
+    let ahead: ReturnType<typeof read> | undefined;
+
+    async function publish(links: readonly Link[]): Promise<void> {
+      const messages = links.map(({ source, prev, event }) => encodeMessage(event, { prev, partition: Number(source.slice(source.indexOf('/') + 1)), epoch }, codec));
+      const attributes = { 'messaging.operation.name': 'publish', 'messaging.operation.type': 'send', 'messaging.batch.message_count': messages.length };
+      await tracer.span(`publish ${context}`, { kind: 'producer', ...causesOf(links.map(({ event }) => event)), attributes }, () => publisher.publish(context, messages));
+    }
+
+    /** Before anything else is published: behind a hole, a reader without the log would wait for ever. */
+    async function mend(of: PublishedTopic): Promise<void> {
+      const missing = await missingInTopic(context, await of.ends(context), { store, published, epoch, partitions });
+      if (missing.size === 0) return;
+      logger?.warn({ context, after: Object.fromEntries(missing) }, 'the topic lacks events that were published: they are published again');
+      const upTo = Math.max(...[...missing.keys()].map((source) => published[source] ?? 0));
+      const chain = new Map(missing);
+      for (let from = Math.min(...missing.values()); from < upTo && !stop.aborted;) {
+        const events = (await store.readLog({ after: from, limit: pageSize })).events.filter(({ position }) => position <= upTo);
+        const links = chained(events, partitions, chain).filter(({ source, event: { position } }) => position > (missing.get(source) ?? Infinity) && position <= (published[source] ?? 0));
+        if (links.length > 0) {
+          report({ context, published, position: after, behindSince: links[0]?.event.recordedAt ?? null });
+          await publish(links);
+        }
+        from = events.at(-1)?.position ?? upTo;
+      }
+    }
+
+    if (topic !== undefined) {
+      const [waiting] = (await store.readLog({ after, limit: 1 })).events;
+      if (waiting !== undefined) report({ context, published, position: after, behindSince: waiting.recordedAt });
+      await mend(topic);
+    }
+    let checkedAt = performance.now();
+    while (!stop.aborted) {
+      if (topic !== undefined && performance.now() - checkedAt >= checkEveryMs) {
+        if ((await store.head()).epoch !== epoch) throw new Error(`the log of ${context} was given another epoch: its relay begins again`);
+        if (!await topic.unchanged(context)) await mend(topic);
+        checkedAt = performance.now();
+      }
+      alarm.reset();
+      const found = await (ahead ?? read(after));
+      ahead = undefined;
+      const events = found.slice(0, pageSize);
+      const next = found[pageSize];
+      const end = events.at(-1);
+      if (end !== undefined) {
+        if (next !== undefined) {
+          ahead = read(end.position);
+          ahead.catch(() => undefined);
+        }
+        report({ context, published, position: after, behindSince: events[0]?.recordedAt ?? null });
+        await publish(chained(events, partitions, last));
+        const reached: Progress = Object.fromEntries(last);
+        if (!await checkpoints.advance(relayCheckpoint, published, reached)) throw new Error(`another relay of ${context} has moved the checkpoint`);
+        published = reached;
+        after = end.position;
+      }
+      report({ context, published, position: after, behindSince: next?.recordedAt ?? null });
+      if (next !== undefined) continue;
+      if (end !== undefined) await pause(paceMs, stop);
+      await alarm.wait(pollMs);
+    }
+  } finally {
+    unsubscribe();
+  }
+}
