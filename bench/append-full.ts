@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase, type Database } from '../src/infrastructure/postgres/database.js';
-import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
+import { openDatabase, type Database } from '../src/infrastructure/postgres/connection/database.js';
+import { PostgresEventStore } from '../src/infrastructure/postgres/log/postgres-event-store.js';
 import { embedded, stock, type TestDatabase, type TestServer } from '../test/support/postgres.js';
 import { appendOrder, perSecond, roundMs } from './append.js';
 import { compare, type Comparison, type Measurement } from './figures.js';

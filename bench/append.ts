@@ -1,10 +1,10 @@
 import pg from 'pg';
-import { uuidIds } from '../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../src/infrastructure/process/uuid-ids.js';
 import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import type { NewEvent } from '../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase } from '../src/infrastructure/postgres/database.js';
-import { PostgresEventStore } from '../src/infrastructure/postgres/postgres-event-store.js';
+import { openDatabase } from '../src/infrastructure/postgres/connection/database.js';
+import { PostgresEventStore } from '../src/infrastructure/postgres/log/postgres-event-store.js';
 import { freshDatabase, type TestServer } from '../test/support/postgres.js';
 import { compare, inTurn, type Comparison } from './figures.js';
 

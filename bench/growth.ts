@@ -3,9 +3,9 @@ import { readFile, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import pg from 'pg';
-import { packageRoot } from '../src/infrastructure/package-root.js';
-import { applicationName } from '../src/infrastructure/postgres/database.js';
-import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded-postgres.js';
+import { packageRoot } from '../src/infrastructure/process/package-root.js';
+import { applicationName } from '../src/infrastructure/postgres/connection/database.js';
+import { openEmbeddedPostgres } from '../src/infrastructure/postgres/embedded/embedded-postgres.js';
 import { temporaryDirectory } from '../test/support/postgres.js';
 import type { Measurement } from './figures.js';
 

@@ -1,6 +1,6 @@
 import { eventCodec, upcasters } from '../src/application/log/codec.js';
 import type { EventStores, NewEvent } from '../src/application/ports/event-store.js';
-import { uuidIds } from '../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../src/infrastructure/process/uuid-ids.js';
 
 // What the benches fill a log with.
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { freshDatabase } from '../test/support/postgres.js';
-import { packageRoot } from '../src/infrastructure/package-root.js';
+import { packageRoot } from '../src/infrastructure/process/package-root.js';
 import { compare, type Comparison } from './figures.js';
 
 export const customers = 100;

@@ -2,8 +2,8 @@ import type { ViewQuery, ViewStore, ViewStores } from '../src/application/ports/
 import { orders, type OrderDocument } from '../src/application/views/index.js';
 import { connectElasticsearch } from '../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
-import { openDatabase } from '../src/infrastructure/postgres/database.js';
-import { PostgresViewStores } from '../src/infrastructure/postgres/postgres-view-store.js';
+import { openDatabase } from '../src/infrastructure/postgres/connection/database.js';
+import { PostgresViewStores } from '../src/infrastructure/postgres/views/postgres-view-store.js';
 import { elasticsearchSettings, forgetIndices } from '../test/support/infra.js';
 import { freshDatabase } from '../test/support/postgres.js';
 import { spread, type Measurement } from './figures.js';

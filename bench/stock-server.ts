@@ -1,6 +1,6 @@
 import express from 'express';
 import pg from 'pg';
-import { uuidIds } from '../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../src/infrastructure/process/uuid-ids.js';
 
 // The baseline of the HTTP figure: what one writes first. Stock Express, its JSON parser, and one named statement per command on a pool of 10,
 // which appends one event. Its position is an identity column, or with GAPLESS=1 it comes from a head row under a lock. No validation, no access check, no idempotency.

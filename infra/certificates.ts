@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from '../src/infrastructure/operator-error.js';
+import { OperatorError } from '../src/infrastructure/process/operator-error.js';
 
 const run = promisify(execFile);
 

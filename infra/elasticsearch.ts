@@ -4,7 +4,7 @@ import { chown, cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:f
 import { request } from 'node:https';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from '../src/infrastructure/operator-error.js';
+import { OperatorError } from '../src/infrastructure/process/operator-error.js';
 import type { Certificates } from './certificates.js';
 import { startServer, type Account } from './processes.js';
 import type { Software } from './software.js';

@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Kafka, logLevel, type Admin } from 'kafkajs';
-import { loadKafkajs } from '../src/infrastructure/kafka/kafka-client.js';
+import { loadKafkajs } from '../src/infrastructure/kafka/server/kafka-client.js';
 import type { Certificates } from './certificates.js';
 import { startServer } from './processes.js';
 import type { Software } from './software.js';

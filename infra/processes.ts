@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
-import { OperatorError } from '../src/infrastructure/operator-error.js';
+import { OperatorError } from '../src/infrastructure/process/operator-error.js';
 
 export interface ServerCommand {
   name: string;

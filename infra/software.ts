@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from '../src/infrastructure/operator-error.js';
-import { packageRoot } from '../src/infrastructure/package-root.js';
+import { OperatorError } from '../src/infrastructure/process/operator-error.js';
+import { packageRoot } from '../src/infrastructure/process/package-root.js';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { packageRoot } from '../src/infrastructure/package-root.js';
+import { packageRoot } from '../src/infrastructure/process/package-root.js';
 import { applicationUser, elasticsearchCommand, elasticsearchPidFile } from './elasticsearch.js';
 import { kafkaCommand, kafkaPidFile, kafkaUser } from './kafka.js';
 import { runningPid } from './processes.js';

@@ -8,7 +8,7 @@ import type { EventStore } from '../../src/application/ports/event-store.js';
 import type { CustomerCommand } from '../../src/domain/customers/customer.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 import { clock, partitions, quiet } from '../support/events.js';
 import { memoryApplication } from '../support/memory-application.js';
 

@@ -3,10 +3,10 @@ import type { Kafka } from 'kafkajs';
 import sinon, { type SinonFakeTimers } from 'sinon';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { contentType } from '../../src/application/log/message.js';
-import { KafkaEventPublisher } from '../../src/infrastructure/kafka/kafka-event-publisher.js';
-import { KafkaFeed } from '../../src/infrastructure/kafka/kafka-feed.js';
-import { ensureTopic, retention } from '../../src/infrastructure/kafka/kafka-topics.js';
-import { OperationWriter } from '../../src/infrastructure/kafka/operation-writer.js';
+import { KafkaEventPublisher } from '../../src/infrastructure/kafka/events/kafka-event-publisher.js';
+import { KafkaFeed } from '../../src/infrastructure/kafka/events/kafka-feed.js';
+import { ensureTopic, retention } from '../../src/infrastructure/kafka/server/kafka-topics.js';
+import { OperationWriter } from '../../src/infrastructure/kafka/commands/operation-writer.js';
 import { partitions, quiet } from '../support/events.js';
 
 const never = () => new Promise<never>(() => undefined);

@@ -12,7 +12,7 @@ import { compareEnd } from '../../src/application/log/topic-check.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 import { checkTopic, TopicInMemory } from '../support/chain.js';
 import { newEvent, partitions } from '../support/events.js';
 import { eventually } from '../support/service.js';

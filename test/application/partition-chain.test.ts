@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { ChainedEvent } from '../../src/application/log/message.js';
-import { PartitionChain } from '../../src/infrastructure/kafka/partition-chain.js';
+import { PartitionChain } from '../../src/infrastructure/kafka/events/partition-chain.js';
 
 /** The nth message of one partition; positions have holes between them, where other partitions' events lie. */
 const message = (n: number) => ({ prev: (n - 1) * 10, event: { position: n * 10, recordedAt: `t-${n}` } as ChainedEvent['event'] });

@@ -5,7 +5,7 @@ import { createExecute } from '../../src/application/commands/execute.js';
 import type { SnapshotStore } from '../../src/application/ports/snapshot-store.js';
 import { createStreamStates, snapshotIsDue } from '../../src/application/commands/stream-states.js';
 import { customer, type Customer, type CustomerCommand } from '../../src/domain/customers/customer.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 import { customerCommands, customerStream } from '../support/arbitraries.js';
 import { partitions, quiet } from '../support/events.js';
 import { memoryApplication, request } from '../support/memory-application.js';

@@ -6,7 +6,7 @@ import { createStreamQueries } from '../../src/application/queries/streams.js';
 import { createTraces, longestTrace } from '../../src/application/queries/traces.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 
 const at = '2026-01-01T00:00:00.000Z';
 

@@ -9,9 +9,9 @@ import { parse } from 'yaml';
 import { applicationRole, nodeSettings } from '../../infra/elasticsearch.js';
 import { applicationRights, brokerSettings, kafkaUser } from '../../infra/kafka.js';
 import { contexts } from '../../src/domain/events.js';
-import { readConfig, settings } from '../../src/infrastructure/config.js';
-import { openKeySet } from '../../src/infrastructure/jwks.js';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { readConfig, settings } from '../../src/infrastructure/process/config.js';
+import { openKeySet } from '../../src/infrastructure/network/jwks.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { createAuthenticator, scopes } from '../../src/interfaces/http/access.js';
 import { quiet } from '../support/events.js';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { views } from '../../src/application/views/index.js';
 import { fieldAt, type Field, type ViewDeclaration } from '../../src/application/views/declaration.js';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 
 interface Reference { type: string; id: string; name: string }
 interface Column { operationType: string; sourceField?: string; params?: { orderBy?: { columnId?: string } } }

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { settings } from '../../src/infrastructure/config.js';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { settings } from '../../src/infrastructure/process/config.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { run } from '../support/cli.js';
 
 const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');

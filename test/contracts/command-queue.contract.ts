@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { CommandEnd, CommandQueue, Lease, NewCommand } from '../../src/application/ports/command-queue.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 
 export const done: Extract<CommandEnd, { status: 'succeeded' }> = { status: 'succeeded', body: '{"id":"o-1"}', id: 'o-1', version: 2, token: 'orders:7:3' };
 const refused: CommandEnd & { status: 'refused' } = { status: 'refused', code: 'order.unknown', details: { orderId: 'o-1', 'Ä "quoted"': ['\\', null] } };

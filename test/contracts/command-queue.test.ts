@@ -1,8 +1,8 @@
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
-import { openDatabase } from '../../src/infrastructure/postgres/database.js';
-import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
-import { KafkaCommandQueue } from '../../src/infrastructure/kafka/kafka-command-queue.js';
+import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresCommandQueue } from '../../src/infrastructure/postgres/log/postgres-command-queue.js';
+import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';
+import { KafkaCommandQueue } from '../../src/infrastructure/kafka/commands/kafka-command-queue.js';
 import { quiet } from '../support/events.js';
 import { forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { onEachPostgres } from '../support/postgres.js';

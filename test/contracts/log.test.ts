@@ -10,12 +10,12 @@ import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-s
 import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { MemorySnapshotStore } from '../../src/infrastructure/memory/memory-snapshot-store.js';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { PostgresCheckpointStore } from '../../src/infrastructure/postgres/postgres-checkpoint-store.js';
-import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
-import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
-import { PostgresLogSignal } from '../../src/infrastructure/postgres/postgres-log-signal.js';
-import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/postgres-snapshot-store.js';
+import { openDatabase, type Database } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresCheckpointStore } from '../../src/infrastructure/postgres/log/postgres-checkpoint-store.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/log/postgres-event-store.js';
+import { PostgresLeadership } from '../../src/infrastructure/postgres/log/postgres-leadership.js';
+import { PostgresLogSignal } from '../../src/infrastructure/postgres/log/postgres-log-signal.js';
+import { PostgresSnapshotStore } from '../../src/infrastructure/postgres/log/postgres-snapshot-store.js';
 import { newEvent } from '../support/events.js';
 import { embedded, onEachPostgres, postgresServers, type TestServer } from '../support/postgres.js';
 import { keptBy } from '../support/signals.js';

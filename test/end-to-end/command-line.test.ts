@@ -2,7 +2,7 @@ import { copyFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { finished, run, serve, start, type Environment, type Running } from '../support/cli.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
 import { eventually } from '../support/service.js';

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { CommandRecord } from '../../src/application/ports/command-queue.js';
-import { openDatabase } from '../../src/infrastructure/postgres/database.js';
-import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
+import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresCommandQueue } from '../../src/infrastructure/postgres/log/postgres-command-queue.js';
 import { done, newCommand } from '../contracts/command-queue.contract.js';
 import { run, serve, type Environment } from '../support/cli.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';
 import { forgetTopics, kafkaConfig, kafkaSettings, notRun, runPrefix } from '../support/infra.js';
 import { freshDatabase } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';

@@ -3,7 +3,7 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import pg from 'pg';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { finished, run, serve, start, type Environment, type Running } from '../support/cli.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';

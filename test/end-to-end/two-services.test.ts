@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
 import pg from 'pg';
 import type { Context } from '../../src/domain/events.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';
 import { serve, type Environment, type Running } from '../support/cli.js';
 import { kafkaConfig, notRun } from '../support/infra.js';
 import { installation, type Installation } from '../support/installation.js';

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
-import { freePort } from '../../src/infrastructure/free-port.js';
+import { freePort } from '../../src/infrastructure/process/free-port.js';
 import { join } from 'node:path';
 import { makeCertificates } from '../../infra/certificates.js';
 import { elasticsearchCommand, elasticsearchPidFile, startElasticsearch } from '../../infra/elasticsearch.js';
@@ -8,8 +8,8 @@ import { kafkaCommand, kafkaPidFile, startKafka } from '../../infra/kafka.js';
 import { runningPid } from '../../infra/processes.js';
 import { fetchSoftware } from '../../infra/software.js';
 import { directory as infraDirectory, settingsOf } from '../../infra/state.js';
-import type { KafkaConfig } from '../../src/infrastructure/kafka/kafka-client.js';
-import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded-postgres.js';
+import type { KafkaConfig } from '../../src/infrastructure/kafka/server/kafka-client.js';
+import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded/embedded-postgres.js';
 import type { Environment } from '../support/cli.js';
 import { kafkaRequests } from '../support/kafka.js';
 import { elasticsearchSettings, kafkaConfig, kafkaSettings, runPrefix } from '../support/infra.js';

@@ -4,7 +4,7 @@ import { kafkaCommand, kafkaPidFile, startKafka } from '../../infra/kafka.js';
 import { runningPid, stopServer } from '../../infra/processes.js';
 import { fetchSoftware } from '../../infra/software.js';
 import { directory as infraDirectory } from '../../infra/state.js';
-import { freePort } from '../../src/infrastructure/free-port.js';
+import { freePort } from '../../src/infrastructure/process/free-port.js';
 import { serve, type Running } from '../support/cli.js';
 import { differencesFromLog } from '../support/naive-fold.js';
 import { freshDatabase, temporaryDirectory } from '../support/postgres.js';

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { checkAcknowledged, takeOrders, type Acknowledged, type AskedService } from './clients.js';
 import { fail, random, readWholeLog, type Random } from './support.js';
 

@@ -5,8 +5,8 @@ import type { EventPublisher } from '../../src/application/ports/event-publisher
 import { relayCheckpoint, runRelay } from '../../src/application/log/relay.js';
 import { pause } from '../../src/application/concurrency/supervisor.js';
 import type { Context } from '../../src/domain/events.js';
-import { KafkaEventPublisher } from '../../src/infrastructure/kafka/kafka-event-publisher.js';
-import { ensureTopic, eventsTopic } from '../../src/infrastructure/kafka/kafka-topics.js';
+import { KafkaEventPublisher } from '../../src/infrastructure/kafka/events/kafka-event-publisher.js';
+import { ensureTopic, eventsTopic } from '../../src/infrastructure/kafka/server/kafka-topics.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { kafkaCommand, kafkaPidFile, startKafka } from '../../infra/kafka.js';
 import { stopServer } from '../../infra/processes.js';
-import { freePort } from '../../src/infrastructure/free-port.js';
+import { freePort } from '../../src/infrastructure/process/free-port.js';
 import { fetchSoftware } from '../../infra/software.js';
 import { directory as infraDirectory } from '../../infra/state.js';
 import { serve, type Environment, type Running } from '../support/cli.js';

@@ -5,9 +5,9 @@ import { v7 as uuid } from 'uuid';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { EventStore, NewEvent } from '../../src/application/ports/event-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase } from '../../src/infrastructure/postgres/database.js';
-import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/log/postgres-event-store.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 
 /** A promise was broken. */
 export function fail(what: string): never {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { PostgresCommandQueue } from '../../src/infrastructure/postgres/postgres-command-queue.js';
-import { pruneIdempotency } from '../../src/infrastructure/postgres/prune-idempotency.js';
+import { openDatabase, type Database } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresCommandQueue } from '../../src/infrastructure/postgres/log/postgres-command-queue.js';
+import { pruneIdempotency } from '../../src/infrastructure/postgres/log/prune-idempotency.js';
 import { done, newCommand, refusal } from '../contracts/command-queue.contract.js';
 import { freshDatabase, type TestDatabase } from '../support/postgres.js';
 import { proxied, type TcpProxy } from '../support/tcp-proxy.js';

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Leadership } from '../../src/application/ports/leadership.js';
-import { openDatabase, type Database } from '../../src/infrastructure/postgres/database.js';
-import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
-import { PostgresLeadership } from '../../src/infrastructure/postgres/postgres-leadership.js';
+import { openDatabase, type Database } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/log/postgres-event-store.js';
+import { PostgresLeadership } from '../../src/infrastructure/postgres/log/postgres-leadership.js';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { crashPoints, realCrashPoints } from '../faults/crash-points.js';

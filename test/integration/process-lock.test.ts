@@ -5,8 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { OperatorError } from '../../src/infrastructure/operator-error.js';
-import { exclusively } from '../../src/infrastructure/process-lock.js';
+import { OperatorError } from '../../src/infrastructure/process/operator-error.js';
+import { exclusively } from '../../src/infrastructure/process/process-lock.js';
 
 describe('a lock among processes', function () {
   this.timeout(20_000);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { expect } from 'chai';
-import { settings } from '../../src/infrastructure/config.js';
+import { settings } from '../../src/infrastructure/process/config.js';
 import { settingsInForce } from '../../src/interfaces/cli/settings-in-force.js';
 import { table } from '../../src/interfaces/cli/table.js';
 

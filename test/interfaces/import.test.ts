@@ -3,8 +3,8 @@ import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
-import { readConfig } from '../../src/infrastructure/config.js';
-import { OperatorError } from '../../src/infrastructure/operator-error.js';
+import { readConfig } from '../../src/infrastructure/process/config.js';
+import { OperatorError } from '../../src/infrastructure/process/operator-error.js';
 import { importLines } from '../../src/interfaces/cli/import-lines.js';
 import { temporaryDirectory } from '../support/postgres.js';
 

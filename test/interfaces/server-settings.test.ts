@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
-import { readConfig } from '../../src/infrastructure/config.js';
+import { readConfig } from '../../src/infrastructure/process/config.js';
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
-import { OperatorError } from '../../src/infrastructure/operator-error.js';
+import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';
+import { OperatorError } from '../../src/infrastructure/process/operator-error.js';
 import type { Environment } from '../support/cli.js';
 import { temporaryDirectory } from '../support/postgres.js';
 import { testAuthority } from '../support/test-authority.js';

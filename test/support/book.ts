@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 
 // A file of commands for the whole service: a real order book where there is one, and lines that try what such a book has not.
 

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Setting } from '../../src/infrastructure/config.js';
+import type { Setting } from '../../src/infrastructure/process/config.js';
 
 // The command line as a user has it, in a process of its own: from the sources under tsx, or compiled.
 

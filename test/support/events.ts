@@ -1,4 +1,4 @@
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 import type { FeedEvent } from '../../src/application/ports/event-feed.js';
 import type { NewEvent, RecordedEvent } from '../../src/application/ports/event-store.js';
 import { sourceOf } from '../../src/application/log/partition.js';

@@ -1,8 +1,8 @@
 import type { Client } from '@elastic/elasticsearch';
 import type { Kafka } from 'kafkajs';
 import { readState, runningServers, settingsOf } from '../../infra/state.js';
-import { readConfig } from '../../src/infrastructure/config.js';
-import type { KafkaConfig } from '../../src/infrastructure/kafka/kafka-client.js';
+import { readConfig } from '../../src/infrastructure/process/config.js';
+import type { KafkaConfig } from '../../src/infrastructure/kafka/server/kafka-client.js';
 import type { Environment } from './cli.js';
 
 const state = await readState();

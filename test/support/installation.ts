@@ -1,5 +1,5 @@
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
-import { connectKafka } from '../../src/infrastructure/kafka/kafka-client.js';
+import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';
 import type { Environment } from './cli.js';
 import { elasticsearchSettings, forgetTopics, kafkaConfig, kafkaSettings, runPrefix } from './infra.js';
 

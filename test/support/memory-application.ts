@@ -11,7 +11,7 @@ import { MemoryEventStore } from '../../src/infrastructure/memory/memory-event-s
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { MemorySnapshotStore } from '../../src/infrastructure/memory/memory-snapshot-store.js';
 import { MemoryViewStore } from '../../src/infrastructure/memory/memory-view-store.js';
-import { uuidIds } from '../../src/infrastructure/uuid-ids.js';
+import { uuidIds } from '../../src/infrastructure/process/uuid-ids.js';
 import { clock, partitions, quiet } from './events.js';
 
 /** The application on memory adapters, with several "processes" over the same log when asked for. */

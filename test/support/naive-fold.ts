@@ -5,8 +5,8 @@ import { views } from '../../src/application/views/index.js';
 import type { View } from '../../src/application/views/declaration.js';
 import type { Context } from '../../src/domain/events.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase } from '../../src/infrastructure/postgres/database.js';
-import { PostgresEventStore } from '../../src/infrastructure/postgres/postgres-event-store.js';
+import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
+import { PostgresEventStore } from '../../src/infrastructure/postgres/log/postgres-event-store.js';
 import { canonical } from '../../src/interfaces/canonical.js';
 import { ask, askAll } from './service.js';
 

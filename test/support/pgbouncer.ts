@@ -3,7 +3,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../../src/infrastructure/free-port.js';
+import { freePort } from '../../src/infrastructure/process/free-port.js';
 import { temporaryDirectory } from './postgres.js';
 
 const run = promisify(execFile);

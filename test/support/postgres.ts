@@ -3,8 +3,8 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded-postgres.js';
-import { migrate } from '../../src/infrastructure/postgres/migrate.js';
+import { openEmbeddedPostgres } from '../../src/infrastructure/postgres/embedded/embedded-postgres.js';
+import { migrate } from '../../src/infrastructure/postgres/connection/migrate.js';
 import { notRun } from './not-run.js';
 
 export interface TestDatabase {

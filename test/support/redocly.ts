@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { packageRoot } from '../../src/infrastructure/package-root.js';
+import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 import { temporaryDirectory } from './postgres.js';
 
 interface Problem { ruleId: string; message: string; location: { pointer?: string }[] }

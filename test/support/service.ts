@@ -4,7 +4,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
-import { readConfig, type Setting } from '../../src/infrastructure/config.js';
+import { readConfig, type Setting } from '../../src/infrastructure/process/config.js';
 import type { Clock } from '../../src/application/ports/clock.js';
 import type { Tracer } from '../../src/application/ports/tracer.js';
 import { createServer } from '../../src/interfaces/http/server.js';

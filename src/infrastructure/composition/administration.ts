@@ -4,7 +4,7 @@ import { administerElasticsearch, type SearchAdministration } from '../elasticse
 import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.js';
 
 export type { SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
-export { administerKafka as openKafkaAdministration } from '../kafka/kafka-administration.js';
+export { administerKafka as openKafkaAdministration } from '../kafka/server/kafka-administration.js';
 
 /** Of the views that live in the query store, whoever serves them. */
 export function openSearchAdministration(config: ElasticsearchConfig): Promise<SearchAdministration> {

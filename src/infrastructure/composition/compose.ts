@@ -33,12 +33,12 @@ import { supervise, type WorkerStatus } from '../../application/concurrency/supe
 import { createTraces, type Traces } from '../../application/queries/traces.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 import type { Context } from '../../domain/events.js';
-import type { Config, Role } from '../config.js';
-import { eventsTopic } from '../kafka/kafka-topics.js';
-import { Lifecycle } from '../lifecycle.js';
-import { OperatorError } from '../operator-error.js';
-import { createLogger } from '../pino-logger.js';
-import { uuidIds } from '../uuid-ids.js';
+import type { Config, Role } from '../process/config.js';
+import { eventsTopic } from '../kafka/server/kafka-topics.js';
+import { Lifecycle } from '../process/lifecycle.js';
+import { OperatorError } from '../process/operator-error.js';
+import { createLogger } from '../process/pino-logger.js';
+import { uuidIds } from '../process/uuid-ids.js';
 import { ask, promptly, refuseOld } from './health.js';
 import { modulesOf } from './modules.js';
 import { createRelays } from './relays.js';

@@ -17,9 +17,9 @@ import type { Tracer } from '../../application/ports/tracer.js';
 import type { SnapshotStore } from '../../application/ports/snapshot-store.js';
 import type { ViewStores } from '../../application/ports/view-store.js';
 import type { Context } from '../../domain/events.js';
-import type { Config } from '../config.js';
-import type { Lifecycle } from '../lifecycle.js';
-import type { Database } from '../postgres/database.js';
+import type { Config } from '../process/config.js';
+import type { Lifecycle } from '../process/lifecycle.js';
+import type { Database } from '../postgres/connection/database.js';
 import type { OpenViews } from './views.js';
 
 const token = <T>(name: string) => Symbol(name) as ServiceIdentifier<T>;

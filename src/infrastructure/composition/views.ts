@@ -3,7 +3,7 @@ import {
   views, type CustomerDocument, type CustomerHistory, type OrderCustomer, type OrderDocument, type ViewName,
 } from '../../application/views/index.js';
 import type { View } from '../../application/views/declaration.js';
-import type { Config } from '../config.js';
+import type { Config } from '../process/config.js';
 
 /** The stores of the views, open. */
 export interface OpenViews {

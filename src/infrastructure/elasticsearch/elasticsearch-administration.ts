@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Client } from '@elastic/elasticsearch';
 import type { ViewDeclaration } from '../../application/views/declaration.js';
-import type { Check } from '../check.js';
-import { OperatorError } from '../operator-error.js';
-import { certificateOf, checkListening, type Address } from '../tls.js';
+import type { Check } from '../network/check.js';
+import { OperatorError } from '../process/operator-error.js';
+import { certificateOf, checkListening, type Address } from '../network/tls.js';
 import { connectElasticsearch, connectionFaultOf, faultOf, told, type ElasticsearchConfig } from './elasticsearch-client.js';
 import { createIndex, indexNamesOf, indexState } from './elasticsearch-index.js';
 

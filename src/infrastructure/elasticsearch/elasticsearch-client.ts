@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Client, ClientOptions } from '@elastic/elasticsearch';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { OperatorError } from '../operator-error.js';
-import { tlsFaultOf, type TlsFault } from '../tls.js';
+import { OperatorError } from '../process/operator-error.js';
+import { tlsFaultOf, type TlsFault } from '../network/tls.js';
 
 export type ElasticsearchConfig = {
   /** `https://…`. */

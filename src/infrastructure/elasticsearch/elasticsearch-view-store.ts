@@ -6,7 +6,7 @@ import type {
 import { fieldAt, type View, type ViewDeclaration } from '../../application/views/declaration.js';
 import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
 import { countedUpTo, totalOf } from '../../application/views/total.js';
-import { OperatorError } from '../operator-error.js';
+import { OperatorError } from '../process/operator-error.js';
 import { within } from '../../application/concurrency/within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, passes, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';

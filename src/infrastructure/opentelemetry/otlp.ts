@@ -4,7 +4,7 @@ import { defaultResource, detectResources, envDetector, resourceFromAttributes }
 import { BatchSpanProcessor, NodeTracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace-node';
 import type { Logger } from '../../application/ports/logger.js';
 import type { Tracer } from '../../application/ports/tracer.js';
-import { version } from '../package-root.js';
+import { version } from '../process/package-root.js';
 import { OpenTelemetryTracer } from './opentelemetry-tracer.js';
 
 export interface TelemetryConfig {

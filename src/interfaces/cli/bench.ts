@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { OperatorError } from '../../infrastructure/operator-error.js';
-import { packageRoot } from '../../infrastructure/package-root.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
+import { packageRoot } from '../../infrastructure/process/package-root.js';
 
 export function registerBench(program: Command): void {
   program.command('bench [only...]')

@@ -1,4 +1,4 @@
-import type { Check } from '../../infrastructure/check.js';
+import type { Check } from '../../infrastructure/network/check.js';
 
 interface Result { check: string; ok: boolean; warning?: true; detail: string }
 

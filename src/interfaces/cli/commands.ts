@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { commandStatuses, type CommandInbox, type CommandRecord, type CommandStatus } from '../../application/ports/command-queue.js';
 import { contexts, type Context } from '../../domain/events.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { table } from './table.js';
 import { withService } from './with-service.js';

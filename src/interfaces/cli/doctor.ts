@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import type { Service } from '../../infrastructure/composition/compose.js';
 import { openKafkaAdministration, openSearchAdministration } from '../../infrastructure/composition/administration.js';
-import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/config.js';
-import { openKeySet } from '../../infrastructure/jwks.js';
+import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../infrastructure/process/config.js';
+import { openKeySet } from '../../infrastructure/network/jwks.js';
 import { runChecks } from './checks.js';
 import { settingsInForce } from './settings-in-force.js';
 import { table } from './table.js';

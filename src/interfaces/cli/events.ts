@@ -3,7 +3,7 @@ import type { EventStore, EventStores, LogQuery, RecordedEvent } from '../../app
 import { pause } from '../../application/concurrency/supervisor.js';
 import { longestTrace, type TraceNode } from '../../application/queries/traces.js';
 import { contexts, type Context } from '../../domain/events.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 import { untilInterrupted, withService } from './with-service.js';
 
 interface Filter { context: Context; stream?: string; type?: string[]; after: number; limit: number; json?: true }

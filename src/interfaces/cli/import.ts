@@ -1,6 +1,6 @@
 import { open, rm } from 'node:fs/promises';
 import { InvalidArgumentError, type Command } from 'commander';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 import type { ImportProgress, ImportSummary } from './import-lines.js';
 import { untilInterrupted, withService } from './with-service.js';
 

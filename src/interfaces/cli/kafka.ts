@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { openKafkaAdministration } from '../../infrastructure/composition/administration.js';
-import { processEnvironment, readKafkaSettings } from '../../infrastructure/config.js';
+import { processEnvironment, readKafkaSettings } from '../../infrastructure/process/config.js';
 import { runChecks } from './checks.js';
 
 export function registerKafka(program: Command): void {

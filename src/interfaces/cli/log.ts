@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { Option, type Command } from 'commander';
 import { contexts, type Context } from '../../domain/events.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 import { withService } from './with-service.js';
 
 interface Options { context: Context; yes?: true }

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
-import { version } from '../../infrastructure/package-root.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
+import { version } from '../../infrastructure/process/package-root.js';
 import { registerBench } from './bench.js';
 import { registerCommands } from './commands.js';
 import { registerDoctor } from './doctor.js';

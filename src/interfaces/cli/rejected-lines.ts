@@ -1,6 +1,6 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { Rejection } from '../../domain/shared/rejection.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 
 /** The lines of an import that were refused, with the reason, in a file that is made for the first of them. */
 export class RejectedLines {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { openSearchAdministration, type SearchAdministration } from '../../infrastructure/composition/administration.js';
-import { processEnvironment, readSearchConfig } from '../../infrastructure/config.js';
+import { processEnvironment, readSearchConfig } from '../../infrastructure/process/config.js';
 import { runChecks } from './checks.js';
 import { table } from './table.js';
 

@@ -2,9 +2,9 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Command } from 'commander';
 import type { Service } from '../../infrastructure/composition/compose.js';
-import { processEnvironment, readConfig, type Config } from '../../infrastructure/config.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
-import { startTelemetry } from '../../infrastructure/telemetry.js';
+import { processEnvironment, readConfig, type Config } from '../../infrastructure/process/config.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
+import { startTelemetry } from '../../infrastructure/process/telemetry.js';
 import { untilInterrupted } from './with-service.js';
 
 const drainMs = 10_000;
@@ -30,7 +30,7 @@ export function registerServe(program: Command): void {
 async function serve(config: Config): Promise<void> {
   const stopped = untilInterrupted();
   const asked = new Promise<void>((resolve) => { stopped.addEventListener('abort', () => { resolve(); }); });
-  const [{ compose }, { createLogger }] = await Promise.all([import('../../infrastructure/composition/compose.js'), import('../../infrastructure/pino-logger.js')]);
+  const [{ compose }, { createLogger }] = await Promise.all([import('../../infrastructure/composition/compose.js'), import('../../infrastructure/process/pino-logger.js')]);
   const logger = createLogger(config.logLevel);
   const telemetry = await startTelemetry(config.telemetry, logger);
   try {

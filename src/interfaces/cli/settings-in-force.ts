@@ -1,4 +1,4 @@
-import { readConfig, settings, type Config, type Setting } from '../../infrastructure/config.js';
+import { readConfig, settings, type Config, type Setting } from '../../infrastructure/process/config.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

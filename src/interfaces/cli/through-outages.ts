@@ -1,7 +1,7 @@
 import { mayPass } from '../../application/commands/passing.js';
 import { pause } from '../../application/concurrency/supervisor.js';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 
 export interface Patience {
   /** How long an outage is waited for. */

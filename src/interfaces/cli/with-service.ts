@@ -1,6 +1,6 @@
 import type { Service } from '../../infrastructure/composition/compose.js';
-import { processEnvironment, readConfig } from '../../infrastructure/config.js';
-import { OperatorError } from '../../infrastructure/operator-error.js';
+import { processEnvironment, readConfig } from '../../infrastructure/process/config.js';
+import { OperatorError } from '../../infrastructure/process/operator-error.js';
 
 /** Runs `work` on the configured data, beside a running service or without one, and closes everything afterwards. */
 export async function withService<T>(work: (service: Service) => Promise<T>): Promise<T> {

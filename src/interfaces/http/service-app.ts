@@ -1,8 +1,8 @@
 import type { Express } from 'express';
 import type { Service } from '../../infrastructure/composition/compose.js';
-import { cursorSecretOf } from '../../infrastructure/cursor-secret.js';
-import { openKeySet } from '../../infrastructure/jwks.js';
-import { version } from '../../infrastructure/package-root.js';
+import { cursorSecretOf } from '../../infrastructure/process/cursor-secret.js';
+import { openKeySet } from '../../infrastructure/network/jwks.js';
+import { version } from '../../infrastructure/process/package-root.js';
 import { anybody, createAuthenticator } from './access.js';
 import { createApp } from './app.js';
 

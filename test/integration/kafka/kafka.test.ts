@@ -6,13 +6,13 @@ import { chained, encodeMessage, type Message } from '../../../src/application/l
 import { furthest, partitionOf, sourceOf } from '../../../src/application/log/partition.js';
 import type { EventFeed, FeedBatch, Progress, Source } from '../../../src/application/ports/event-feed.js';
 import type { RecordedEvent } from '../../../src/application/ports/event-store.js';
-import { connectKafka, loadKafkajs } from '../../../src/infrastructure/kafka/kafka-client.js';
-import { KafkaEventPublisher } from '../../../src/infrastructure/kafka/kafka-event-publisher.js';
-import { KafkaFeed } from '../../../src/infrastructure/kafka/kafka-feed.js';
-import { ensureTopic, eventsTopic, topicState } from '../../../src/infrastructure/kafka/kafka-topics.js';
+import { connectKafka, loadKafkajs } from '../../../src/infrastructure/kafka/server/kafka-client.js';
+import { KafkaEventPublisher } from '../../../src/infrastructure/kafka/events/kafka-event-publisher.js';
+import { KafkaFeed } from '../../../src/infrastructure/kafka/events/kafka-feed.js';
+import { ensureTopic, eventsTopic, topicState } from '../../../src/infrastructure/kafka/server/kafka-topics.js';
 import { MemoryEventStore } from '../../../src/infrastructure/memory/memory-event-store.js';
 import { MemoryLogSignal } from '../../../src/infrastructure/memory/memory-log-signal.js';
-import { OperatorError } from '../../../src/infrastructure/operator-error.js';
+import { OperatorError } from '../../../src/infrastructure/process/operator-error.js';
 import { lostAnswers, TrustingPublisher } from '../../faults/lost-answers.js';
 import { checkTopic } from '../../support/chain.js';
 import { newEvent, partitions, quiet } from '../../support/events.js';

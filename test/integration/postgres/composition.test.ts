@@ -2,8 +2,8 @@ import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
 import { notBegun } from '../../../src/application/views/progress.js';
 import { compose, type Service } from '../../../src/infrastructure/composition/compose.js';
-import { readConfig } from '../../../src/infrastructure/config.js';
-import { OperatorError } from '../../../src/infrastructure/operator-error.js';
+import { readConfig } from '../../../src/infrastructure/process/config.js';
+import { OperatorError } from '../../../src/infrastructure/process/operator-error.js';
 import { quiet } from '../../support/events.js';
 import { freshDatabase, temporaryDirectory, type TestDatabase } from '../../support/postgres.js';
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import pg from 'pg';
 import { eventCodec, upcasters } from '../../../src/application/log/codec.js';
-import { encodeBatch } from '../../../src/infrastructure/postgres/append-batch.js';
-import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
+import { encodeBatch } from '../../../src/infrastructure/postgres/log/append-batch.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/connection/database.js';
 import { newEvent } from '../../support/events.js';
 import { onEachPostgres, type TestDatabase } from '../../support/postgres.js';
 

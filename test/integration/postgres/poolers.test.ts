@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { expect } from 'chai';
 import { compose } from '../../../src/infrastructure/composition/compose.js';
-import { readConfig } from '../../../src/infrastructure/config.js';
-import { OperatorError } from '../../../src/infrastructure/operator-error.js';
+import { readConfig } from '../../../src/infrastructure/process/config.js';
+import { OperatorError } from '../../../src/infrastructure/process/operator-error.js';
 import { quiet } from '../../support/events.js';
 import { notRun } from '../../support/not-run.js';
 import { pgbouncer, startPgBouncer, type Pooler } from '../../support/pgbouncer.js';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import pg from 'pg';
 import sinon from 'sinon';
-import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
-import { pruneHourly, pruneIdempotency } from '../../../src/infrastructure/postgres/prune-idempotency.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/connection/database.js';
+import { pruneHourly, pruneIdempotency } from '../../../src/infrastructure/postgres/log/prune-idempotency.js';
 import { quiet } from '../../support/events.js';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.js';
 import { eventually } from '../../support/service.js';

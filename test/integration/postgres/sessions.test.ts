@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import pg from 'pg';
 import { eventCodec, upcasters } from '../../../src/application/log/codec.js';
 import { MemoryLogSignal } from '../../../src/infrastructure/memory/memory-log-signal.js';
-import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
-import { migrate } from '../../../src/infrastructure/postgres/migrate.js';
-import { PostgresCheckpointStore } from '../../../src/infrastructure/postgres/postgres-checkpoint-store.js';
-import { PostgresEventStore } from '../../../src/infrastructure/postgres/postgres-event-store.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/connection/database.js';
+import { migrate } from '../../../src/infrastructure/postgres/connection/migrate.js';
+import { PostgresCheckpointStore } from '../../../src/infrastructure/postgres/log/postgres-checkpoint-store.js';
+import { PostgresEventStore } from '../../../src/infrastructure/postgres/log/postgres-event-store.js';
 import { newEvent } from '../../support/events.js';
 import { onEachPostgres, type TestDatabase } from '../../support/postgres.js';
 

@@ -2,10 +2,10 @@ import { expect } from 'chai';
 import type { Client } from 'pg';
 import type { ViewQuery } from '../../../src/application/ports/view-store.js';
 import { orders } from '../../../src/application/views/index.js';
-import { openDatabase, type Database } from '../../../src/infrastructure/postgres/database.js';
-import { findStatement } from '../../../src/infrastructure/postgres/postgres-view-query.js';
-import { PostgresViewStores } from '../../../src/infrastructure/postgres/postgres-view-store.js';
-import { tableOf } from '../../../src/infrastructure/postgres/postgres-view-table.js';
+import { openDatabase, type Database } from '../../../src/infrastructure/postgres/connection/database.js';
+import { findStatement } from '../../../src/infrastructure/postgres/views/postgres-view-query.js';
+import { PostgresViewStores } from '../../../src/infrastructure/postgres/views/postgres-view-store.js';
+import { tableOf } from '../../../src/infrastructure/postgres/views/postgres-view-table.js';
 import { fillList } from '../../../bench/list-documents.js';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.js';
 

@@ -1,0 +1,96 @@
+import type { Socket } from 'node:net';
+import pg from 'pg';
+import type { Context } from '../../../domain/events.js';
+import { isLost } from './outage.js';
+import { setUpSession } from './session.js';
+
+export type Schema = Context | 'views';
+
+/** One schema of one database, reached as that schema's runtime role. */
+export interface Database {
+  readonly url: string;
+  readonly schema: Schema;
+  /** Few connections: a log's group commit uses two. */
+  readonly writes: pg.Pool;
+  readonly reads: pg.Pool;
+  /**
+   * For what is folded from a log and can be folded again, views and checkpoints: a commit does not wait for the disk. A crash of the server may lose the
+   * last ones, together and from the end; what they were made from is delivered again.
+   */
+  readonly derived: pg.Pool;
+  /** How often a connection was lost so far. */
+  readonly interruptions: number;
+  /** Runs `work` on a connection of its own. `as`: the login role (for DDL), or the runtime role (to listen, to hold a lock). */
+  connect(as: 'owner' | 'runtime'): Promise<pg.Client>;
+  close(): Promise<void>;
+}
+
+/** Seen in `pg_stat_activity`. */
+export const applicationName = 'orderfold';
+
+/** A network that swallows everything: neither an answer nor an error ever comes. Whoever asked is told after this; a batch of a view may take longer. */
+const answerMs = 5_000;
+const derivedMs = 10_000;
+const endMs = 1_000;
+
+export function openDatabase(url: string, schema: Schema): Database {
+  let interruptions = 0;
+  const runtime = { search_path: schema, role: `orderfold_${schema}` };
+  const pool = (max: number, session: Readonly<Record<string, string>> = runtime, query_timeout = answerMs) => {
+    // Waited for, though the type of `onConnect` does not say so.
+    const setUp: (client: pg.ClientBase) => unknown = (client) => {
+      client.on('error', () => undefined);
+      return setUpSession(client, session);
+    };
+    const pool = new pg.Pool({ ...connectionOptions(url), max, idleTimeoutMillis: 60_000, query_timeout, onConnect: setUp });
+    pool.on('error', () => undefined);
+    pool.on('connect', (client) => { client.on('error', () => { interruptions++; }); });
+    pool.on('release', (error) => { if (isLost(error)) interruptions++; });
+    return pool;
+  };
+  const writes = pool(2);
+  // A customer may have ten orders or a tenth of all: each list is planned for what it asks for, and only its text is read once.
+  const reads = pool(6, schema === 'views' ? { ...runtime, plan_cache_mode: 'force_custom_plan' } : runtime);
+  const derived = pool(2, { ...runtime, synchronous_commit: 'off' }, derivedMs);
+  return {
+    url,
+    schema,
+    writes,
+    reads,
+    derived,
+    get interruptions() { return interruptions; },
+    async connect(as) {
+      const client = new pg.Client({ ...connectionOptions(url), ...(as === 'runtime' && { query_timeout: answerMs }) });
+      // Without a listener, a connection that is lost while idle ends the process.
+      client.on('error', () => undefined);
+      await client.connect();
+      await setUpSession(client, as === 'owner' ? { search_path: schema } : runtime);
+      return client;
+    },
+    async close() {
+      await Promise.all([writes.end(), reads.end(), derived.end()]);
+    },
+  };
+}
+
+/** Ends a connection of its own; one whose server has fallen silent is cut, because its end would be waited for in vain. */
+export async function endClient(client: pg.Client): Promise<void> {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const late = setTimeout(() => { stream.destroy(); }, endMs);
+  await client.end().catch(() => undefined);
+  clearTimeout(late);
+}
+
+export function connectionOptions(url: string): pg.ClientConfig {
+  return { connectionString: url, application_name: applicationName, connectionTimeoutMillis: 3_000, keepAlive: true, keepAliveInitialDelayMillis: 10_000, types };
+}
+
+const parsers: Partial<Record<number, (text: string) => unknown>> = {
+  // int8 (positions and counts are safe integers), timestamptz (as ISO 8601 in milliseconds).
+  20: Number,
+  1184: (text) => `${text.slice(0, 10)}T${text.slice(11, 19)}${text.charAt(19) === '.' ? text.slice(19, 23).replace('+', '').padEnd(4, '0') : '.000'}Z`,
+};
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: Parameters<typeof pg.types.getTypeParser>[0]): ((text: string) => unknown) => parsers[oid] ?? pg.types.getTypeParser(oid, 'text') as (text: string) => unknown) as typeof pg.types.getTypeParser,
+};
