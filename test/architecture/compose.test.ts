@@ -12,7 +12,7 @@ import { contexts } from '../../src/domain/events.js';
 import { readConfig, settings } from '../../src/infrastructure/process/config.js';
 import { openKeySet } from '../../src/infrastructure/network/jwks.js';
 import { packageRoot } from '../../src/infrastructure/process/package-root.js';
-import { createAuthenticator, scopes } from '../../src/interfaces/http/access.js';
+import { createAuthenticator, scopes } from '../../src/interfaces/http/request/access.js';
 import { quiet } from '../support/events.js';
 
 const run = promisify(execFile);

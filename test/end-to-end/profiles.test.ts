@@ -1,7 +1,7 @@
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { importLines } from '../../src/interfaces/cli/import-lines.js';
+import { importLines } from '../../src/interfaces/cli/import/import-lines.js';
 import { book } from '../support/book.js';
 import { run, serve, type Environment } from '../support/cli.js';
 import { notRun } from '../support/infra.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { createAuthenticator, scopes } from '../../src/interfaces/http/access.js';
-import { assertScopes, routesOf, type HttpDependencies } from '../../src/interfaces/http/app.js';
-import { createMetrics } from '../../src/interfaces/http/metrics.js';
+import { createAuthenticator, scopes } from '../../src/interfaces/http/request/access.js';
+import { assertScopes, routesOf, type HttpDependencies } from '../../src/interfaces/http/server/app.js';
+import { createMetrics } from '../../src/interfaces/http/server/metrics.js';
 import { openKeySet } from '../../src/infrastructure/network/jwks.js';
 import { quiet } from '../support/events.js';
 import { ask, eventually, startService, tokenIssuer, type TestService } from '../support/service.js';

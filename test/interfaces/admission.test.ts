@@ -5,9 +5,9 @@ import { expect } from 'chai';
 import express from 'express';
 import sinon from 'sinon';
 import { Rejection } from '../../src/domain/shared/rejection.js';
-import { listen } from '../../src/interfaces/cli/serve.js';
-import { Admission, queriesAtOnce } from '../../src/interfaces/http/admission.js';
-import { createServer } from '../../src/interfaces/http/server.js';
+import { listen } from '../../src/interfaces/cli/commands/serve.js';
+import { Admission, queriesAtOnce } from '../../src/interfaces/http/server/admission.js';
+import { createServer } from '../../src/interfaces/http/server/server.js';
 import { eventually, startService } from '../support/service.js';
 
 describe('admission', () => {

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import { expect } from 'chai';
 import { settings } from '../../src/infrastructure/process/config.js';
-import { settingsInForce } from '../../src/interfaces/cli/settings-in-force.js';
-import { table } from '../../src/interfaces/cli/table.js';
+import { settingsInForce } from '../../src/interfaces/cli/terminal/settings-in-force.js';
+import { table } from '../../src/interfaces/cli/terminal/table.js';
 
 describe('the settings in force', () => {
   it('are what is used where nothing was set', () => {

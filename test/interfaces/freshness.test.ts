@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { ViewProgress } from '../../src/application/ports/view-store.js';
-import { freshness } from '../../src/interfaces/http/replies.js';
+import { freshness } from '../../src/interfaces/http/routes/replies.js';
 
 const now = '2026-01-01T00:01:00.000Z';
 const clock = { now: () => new Date(now) };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { OrderCommands } from '../../src/application/orders/order-commands.js';
 import { Rejection } from '../../src/domain/shared/rejection.js';
-import { importLines } from '../../src/interfaces/cli/import-lines.js';
+import { importLines } from '../../src/interfaces/cli/import/import-lines.js';
 import { temporaryDirectory } from '../support/postgres.js';
 import { startService, type TestService } from '../support/service.js';
 

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { compose, type Service } from '../../src/infrastructure/composition/compose.js';
 import { readConfig } from '../../src/infrastructure/process/config.js';
 import { OperatorError } from '../../src/infrastructure/process/operator-error.js';
-import { importLines } from '../../src/interfaces/cli/import-lines.js';
+import { importLines } from '../../src/interfaces/cli/import/import-lines.js';
 import { temporaryDirectory } from '../support/postgres.js';
 
 const at = '2026-01-01T00:00:00Z';

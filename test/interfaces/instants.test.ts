@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { understand } from '../../src/interfaces/cli/import-lines.js';
+import { understand } from '../../src/interfaces/cli/import/import-lines.js';
 import { startService, type TestService } from '../support/service.js';
 
 const zoneless = ['2026-01-01T00:00:00', '2026-01-01T00:00', '2026-01-01T00:00:00.000', '2026-01-01 00:00:00', '2026-001', '20260101', '2026-W01-1', 'yesterday'];

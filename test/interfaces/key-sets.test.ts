@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { readConfig } from '../../src/infrastructure/process/config.js';
 import { openKeySet } from '../../src/infrastructure/network/jwks.js';
 import { OperatorError } from '../../src/infrastructure/process/operator-error.js';
-import { createAuthenticator } from '../../src/interfaces/http/access.js';
+import { createAuthenticator } from '../../src/interfaces/http/request/access.js';
 import { quiet } from '../support/events.js';
 import { startService, tokenIssuer } from '../support/service.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createMetrics } from '../../src/interfaces/http/metrics.js';
+import { createMetrics } from '../../src/interfaces/http/server/metrics.js';
 import { startService, type TestService } from '../support/service.js';
 
 describe('metrics', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { prefersAsync, seenBy } from '../../src/interfaces/http/request-headers.js';
+import { prefersAsync, seenBy } from '../../src/interfaces/http/request/request-headers.js';
 
 describe('Prefer', () => {
   for (const [prefer, waitMs] of [

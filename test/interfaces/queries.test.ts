@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { notBegun } from '../../src/application/views/progress.js';
-import { createCursors } from '../../src/interfaces/http/cursor.js';
-import { pageReply } from '../../src/interfaces/http/replies.js';
+import { createCursors } from '../../src/interfaces/http/request/cursor.js';
+import { pageReply } from '../../src/interfaces/http/routes/replies.js';
 import { eventually, startService, type TestService } from '../support/service.js';
 
 const clock = { time: new Date('2026-01-15T12:00:00.000Z'), now() { return this.time; } };

@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
-import type { Route } from '../../src/interfaces/http/route.js';
-import { routesOf, type HttpDependencies } from '../../src/interfaces/http/app.js';
-import { createMetrics } from '../../src/interfaces/http/metrics.js';
+import type { Route } from '../../src/interfaces/http/routes/route.js';
+import { routesOf, type HttpDependencies } from '../../src/interfaces/http/server/app.js';
+import { createMetrics } from '../../src/interfaces/http/server/metrics.js';
 import { startService, type TestService } from '../support/service.js';
 
 /** The table itself; nothing in it is called. */

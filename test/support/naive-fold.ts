@@ -7,7 +7,7 @@ import type { Context } from '../../src/domain/events.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
 import { PostgresEventStore } from '../../src/infrastructure/postgres/log/postgres-event-store.js';
-import { canonical } from '../../src/interfaces/canonical.js';
+import { canonical } from '../../src/interfaces/schemas/canonical.js';
 import { ask, askAll } from './service.js';
 
 /** The whole log of a context, read past the service. */

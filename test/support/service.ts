@@ -7,8 +7,8 @@ import { compose, type Service } from '../../src/infrastructure/composition/comp
 import { readConfig, type Setting } from '../../src/infrastructure/process/config.js';
 import type { Clock } from '../../src/application/ports/clock.js';
 import type { Tracer } from '../../src/application/ports/tracer.js';
-import { createServer } from '../../src/interfaces/http/server.js';
-import { createServiceApp } from '../../src/interfaces/http/service-app.js';
+import { createServer } from '../../src/interfaces/http/server/server.js';
+import { createServiceApp } from '../../src/interfaces/http/server/service-app.js';
 import { temporaryDirectory } from './postgres.js';
 
 export interface TestAnswer {

@@ -3,17 +3,17 @@ import { Command } from 'commander';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { OperatorError } from '../../infrastructure/process/operator-error.js';
 import { version } from '../../infrastructure/process/package-root.js';
-import { registerBench } from './bench.js';
-import { registerCommands } from './commands.js';
-import { registerDoctor } from './doctor.js';
-import { registerEvents } from './events.js';
-import { registerImport } from './import.js';
-import { registerKafka } from './kafka.js';
-import { registerLog } from './log.js';
-import { registerMigrate } from './migrate.js';
-import { registerSearch } from './search.js';
-import { registerServe } from './serve.js';
-import { registerViews } from './views.js';
+import { registerBench } from './commands/bench.js';
+import { registerCommands } from './commands/commands.js';
+import { registerDoctor } from './commands/doctor.js';
+import { registerEvents } from './commands/events.js';
+import { registerImport } from './commands/import.js';
+import { registerKafka } from './commands/kafka.js';
+import { registerLog } from './commands/log.js';
+import { registerMigrate } from './commands/migrate.js';
+import { registerSearch } from './commands/search.js';
+import { registerServe } from './commands/serve.js';
+import { registerViews } from './commands/views.js';
 
 const program = new Command('orderfold')
   .description('Customers and orders, kept as events and asked as views. Settings come from the environment: see `orderfold doctor`.')

@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import Joi from 'joi';
+import type { ConsistencyToken } from '../../../application/log/token.js';
+import type { CustomerCommands } from '../../../application/customers/customer-commands.js';
+import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
+import type { OrderCommandRequest, OrderCommands } from '../../../application/orders/order-commands.js';
+import { partitionOf } from '../../../application/log/partition.js';
+import type { EventStore } from '../../../application/ports/event-store.js';
+import type { CustomerCommand } from '../../../domain/customers/customer.js';
+import { Rejection } from '../../../domain/shared/rejection.js';
+import type { Service } from '../../../infrastructure/composition/compose.js';
+import { canonical } from '../../schemas/canonical.js';
+import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../../schemas/command-schemas.js';
+import { instant } from '../../schemas/instants.js';
+import { parseStrictJson } from '../../http/request/strict-json.js';
+import { RejectedLines } from './rejected-lines.js';
+import { throughOutages } from './through-outages.js';
+
+/** So far: lines and bytes read, seconds since the beginning. */
+export interface ImportProgress {
+  lines: number;
+  bytes: number;
+  seconds: number;
+}
+
+export interface ImportOptions {
+  inFlight: number;
+  policyTimeoutMs: number;
+  rejectedFile: string;
+  stop: AbortSignal;
+  onProgress: (now: ImportProgress) => void;
+  /** How long an outage is waited for, before the import stops. */
+  outageMs: number;
+  /** Told that it waits for an outage to end, and for which one. */
+  onWaiting: (code: string) => void;
+}
+
+export interface ImportSummary {
+  lines: number;
+  applied: number;
+  /** Done by an earlier import. */
+  replayed: number;
+  rejected: number;
+  seconds: number;
+}
+
+type Line = { id: string; at: string; type: CommandType; customerId?: string; orderId?: string };
+type Importing = Pick<Service, 'settled' | 'run'> & { config: Pick<Service['config'], 'partitions'>; customerCommands: CustomerCommands; orderCommands: OrderCommands; customersLog: EventStore };
+
+/** Refusals that may only say that the policies have not got so far. */
+const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
+/** Commands that policies react to. */
+const consequential: ReadonlySet<CommandType> = new Set(['PlaceOrder', 'PayOrder', 'CancelOrder'] as const);
+/** A slow log is no outage. */
+const patienceMs = 30_000;
+const retries = 5;
+const copyWaitMs = 30_000;
+
+/** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others are under way together. */
+export async function importLines(service: Importing, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress, outageMs, onWaiting }: ImportOptions): Promise<ImportSummary> {
+  const began = performance.now();
+  const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
+  const chains = new Map<string, Promise<unknown>>();
+  const seen = new Map<string, ConsistencyToken>();
+  const buyers = new Map<string, string>();
+  /** Customers with lines whose consequences may not be there yet. */
+  const unsettled = new Set<string>();
+  const patiently = <T>(work: () => Promise<T>) => throughOutages({ outageMs, stop, onWaiting }, work);
+  const settled = shared(() => patiently(() => service.settled(policyTimeoutMs)));
+  const open = new Set<Promise<void>>();
+  let failure: Error | undefined;
+  const rejected = new RejectedLines(rejectedFile, (error) => { failure ??= error; });
+  const workers = new AbortController();
+  // Beside a service that runs them already, these stand by.
+  const running = service.run(['relay', 'projector', 'policies'], workers.signal);
+  let bytes = 0;
+
+  try {
+    // Latin-1 keeps the bytes: whether they are UTF-8 is for the strict reader to say.
+    for await (const text of file.readLines({ encoding: 'latin1', autoClose: false })) {
+      if (stop.aborted || failure !== undefined) break;
+      bytes += text.length + 1;
+      summary.lines++;
+      if (text.trim() === '') continue;
+      const number = summary.lines;
+      const line = understand(Buffer.from(text, 'latin1'));
+      if (line instanceof Rejection) {
+        summary.rejected++;
+        rejected.add(number, line, text);
+        continue;
+      }
+      if (line.type === 'PlaceOrder') buyers.set(line.orderId ?? '', line.customerId ?? '');
+      const customerId = line.customerId ?? buyers.get(line.orderId ?? '');
+      const work: Promise<void> = inOrder(chains, keysOf(line, customerId), () => (failure === undefined ? run(line, customerId) : Promise.reject(failure)))
+        .then((outcome) => { summary[outcome.replayed ? 'replayed' : 'applied']++; })
+        .catch((error: unknown) => {
+          if (!(error instanceof Rejection)) failure ??= error instanceof Error ? error : new Error('a line failed', { cause: error });
+          else {
+            summary.rejected++;
+            rejected.add(number, error, text);
+          }
+        })
+        .finally(() => { open.delete(work); });
+      open.add(work);
+      if (open.size >= inFlight) await Promise.race(open);
+      onProgress({ lines: summary.lines, bytes, seconds: (performance.now() - began) / 1_000 });
+    }
+    await Promise.all(open);
+    await rejected.close();
+    if (failure !== undefined && !stop.aborted) throw failure;
+    if (!stop.aborted) await settled();
+    return { ...summary, seconds: (performance.now() - began) / 1_000 };
+  } finally {
+    workers.abort();
+    await running;
+    await rejected.close();
+  }
+
+  async function run(line: Line, customerId = ''): Promise<CommandOutcome> {
+    // What a customer may do depends on what the policies made of their earlier lines: waited for, so that every import ends in the same streams.
+    // A cancellation is never refused for coming too early: it would overtake the approval, or not.
+    if ((line.customerId !== undefined || line.type === 'CancelOrder') && unsettled.delete(customerId)) await settled();
+    if (consequential.has(line.type)) unsettled.add(customerId);
+    for (let tries = 1; ; tries++) {
+      try {
+        return await patiently(() => give(line));
+      } catch (error) {
+        if (!(error instanceof Rejection) || tries > retries) throw error;
+        if (error.code === 'customer.unknown' && line.type === 'PlaceOrder' && await patiently(() => registered(line.customerId ?? ''))) continue;
+        if (!passing.has(error.code)) throw error;
+        // Once the policies have reacted to all there is, a refusal is one.
+        if (tries > 1 && error.code !== 'order.not-approved') throw error;
+        await settled();
+      }
+    }
+  }
+
+  async function give({ id, at, ...command }: Line): Promise<CommandOutcome> {
+    const request: Request = {
+      principal: 'import', correlationId: `import:${createHash('sha256').update(id).digest('hex').slice(0, 32)}`, causationId: null, at: new Date(at), patienceMs,
+      idempotency: { key: id, digest: createHash('sha256').update(canonical({ at, ...command })).digest('hex') },
+    };
+    if (command.orderId !== undefined || command.type === 'PlaceOrder') {
+      const token = seen.get(command.customerId ?? '');
+      return service.orderCommands(command as OrderCommandRequest, request, token && { tokens: [token], waitMs: copyWaitMs });
+    }
+    const outcome = await service.customerCommands(command as CustomerCommand, request);
+    seen.set(command.customerId ?? '', outcome);
+    return outcome;
+  }
+
+  /** Whether the customers' log knows the customer: then the copy is only behind, and waited for. */
+  async function registered(customerId: string): Promise<boolean> {
+    if (seen.has(customerId)) return false;
+    const last = (await service.customersLog.readStream(`customer-${customerId}`)).at(-1);
+    if (last === undefined) return false;
+    seen.set(customerId, { context: 'customers', position: last.position, partition: partitionOf(customerId, service.config.partitions) });
+    return true;
+  }
+}
+
+const envelope = {
+  id: Joi.string().max(255).pattern(/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/, 'printable ASCII').required(),
+  at: instant.required(),
+};
+
+const schemas = new Map<string, Joi.ObjectSchema>([
+  ...customerCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], customerId: identifier.required() })] as const),
+  ...orderCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], orderId: identifier.required() })] as const),
+]);
+
+/** One line, checked. */
+export function understand(bytes: Buffer): Line | Rejection {
+  try {
+    const input = parseStrictJson(bytes);
+    const type = (input as { type?: unknown } | null)?.type;
+    const schema = typeof type === 'string' ? schemas.get(type) : undefined;
+    if (schema === undefined) return new Rejection('input.invalid', { errors: [{ pointer: '/type', message: `must be one of ${[...schemas.keys()].join(', ')}` }] });
+    const result = validate<Line>(schema, input);
+    return 'errors' in result ? new Rejection('input.invalid', { errors: result.errors }) : result.value;
+  } catch (error) {
+    if (error instanceof Rejection) return error;
+    throw error;
+  }
+}
+
+/** Whose order must be kept: an order's own lines, and those lines of a customer that concern their credit. */
+function keysOf({ type, orderId }: Line, customerId: string | undefined): string[] {
+  const credit = orderId === undefined || consequential.has(type);
+  return [...(customerId === undefined || !credit ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
+}
+
+/** Those who ask while `work` runs share its next run: it must have begun after they asked. */
+function shared(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  const begin = () => {
+    next = undefined;
+    const mine = work().finally(() => { if (running === mine) running = undefined; });
+    running = mine;
+    return mine;
+  };
+  return () => {
+    if (running === undefined) return begin();
+    next ??= running.then(begin, begin);
+    return next;
+  };
+}
+
+function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {
+  const before = Promise.allSettled(keys.flatMap((key) => chains.get(key) ?? []));
+  const mine = before.then(work);
+  for (const key of keys) chains.set(key, mine);
+  const leave = () => { for (const key of keys) if (chains.get(key) === mine) chains.delete(key); };
+  mine.then(leave, leave);
+  return mine;
+}

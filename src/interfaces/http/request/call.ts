@@ -1,0 +1,74 @@
+import type Joi from 'joi';
+import type { Caller, Seen } from '../../../application/queries/caller.js';
+import type { Clock } from '../../../application/ports/clock.js';
+import type { StreamQueries } from '../../../application/queries/streams.js';
+import type { Folded, ListOptions } from '../../../application/queries/lists.js';
+import { authorize } from './access.js';
+import type { Cursors } from './cursor.js';
+import { sortOf } from '../contract/query-schemas.js';
+import { freshness } from '../routes/replies.js';
+import { seenBy } from './request-headers.js';
+import type { Answer, Call, Reply } from '../routes/route.js';
+import { commandResult } from '../contract/schemas.js';
+
+// What the routes of both resources do alike.
+
+export function callerOf({ principal: { customerId } }: Call): Caller {
+  return customerId === undefined ? {} : { onlyCustomer: customerId };
+}
+
+const counting = { exact: Infinity, none: 0 };
+
+/** Sort, limit and place of a list; `query` is what its cursors are bound to: everything but the page itself, and whose list it is. */
+export function listOptions(call: Call, cursors: Cursors, facets?: readonly string[]): { options: ListOptions; query: unknown } {
+  const { cursor, limit, total, ...rest } = call.query as { cursor?: string; limit: number; total?: keyof typeof counting; sort: string };
+  const { facets: _facets, ...asked } = rest as Record<string, unknown>;
+  const query = [asked, call.principal.customerId ?? null];
+  return {
+    options: { sort: sortOf(rest.sort), limit, ...(cursor !== undefined && { after: cursors.read(cursor, query) }), ...(total !== undefined && { countUpTo: counting[total] }), ...(facets !== undefined && { facets }) },
+    query,
+  };
+}
+
+interface Documents<D> extends Pick<StreamQueries<D>, 'atVersion'> {
+  one(id: string, caller: Caller, seen?: Seen): Promise<Folded<D>>;
+}
+
+/** One document from its view, or, at a version, from the log. */
+export async function documentReply<D extends { version: number }>(call: Call, id: string, queries: Documents<D>, clock: Clock): Promise<Reply> {
+  const { version } = call.query as { version?: number };
+  if (version !== undefined) {
+    authorize(call.principal, ['history']);
+    return { status: 200, headers: { etag: `"${version}"` }, body: await queries.atVersion(id, callerOf(call), version) };
+  }
+  const { value, progress } = await queries.one(id, callerOf(call), seenBy(call.headers));
+  return { status: 200, headers: { etag: `"${value.version}"`, ...freshness(progress, clock) }, body: value };
+}
+
+export async function historyReply<D>(call: Call, id: string, queries: Pick<StreamQueries<D>, 'history'>): Promise<Reply> {
+  const { after, limit } = call.query as { after: number; limit: number };
+  const { entries, more } = await queries.history(id, callerOf(call), { after, limit });
+  return {
+    status: 200,
+    body: {
+      items: entries.map(({ event, state, changes }) => ({ ...eventBody(event), state, changes })),
+      ...(more && { nextAfter: entries.at(-1)?.event.version }),
+    },
+  };
+}
+
+export function eventBody({ version, position, recordedAt, data, metadata }: { version: number; position: number; recordedAt: string; data: { type: string; at: string }; metadata: object }) {
+  const { type, at, ...rest } = data;
+  return { version, position, type, at, recordedAt, data: rest, metadata };
+}
+
+export function commandAnswer(status: 200 | 201): Answer {
+  return {
+    status, description: status === 201 ? 'Created' : 'Done, or already so', schema: commandResult,
+    headers: ['ETag', 'Location', 'Consistency-Token', 'Idempotency-Replayed'],
+  };
+}
+
+export function queryAnswer(description: string, schema: Joi.Schema): Answer {
+  return { status: 200, description, schema, headers: ['View-Position', 'View-Lag-Ms'] };
+}

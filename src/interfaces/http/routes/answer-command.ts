@@ -1,0 +1,68 @@
+import type { Aggregate } from '../../../application/commands/aggregate.js';
+import type { Seen } from '../../../application/queries/caller.js';
+import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
+import type { Clock } from '../../../application/ports/clock.js';
+import type { CommandInbox } from '../../../application/ports/command-queue.js';
+import type { Ids } from '../../../application/ports/ids.js';
+import type { Context } from '../../../domain/events.js';
+import { Rejection } from '../../../domain/shared/rejection.js';
+import { commandReply } from './replies.js';
+import { deadlineOf, invalid, prefersAsync, requestOf } from '../request/request-headers.js';
+import type { Answer, Call, Reply } from './route.js';
+import { acceptedCommand } from '../contract/schemas.js';
+
+interface Dependencies<Command> {
+  commands: (command: Command, request: Request, seen?: Seen) => Promise<CommandOutcome>;
+  queue: CommandInbox;
+  clock: Clock;
+  ids: Ids;
+}
+
+interface Asked<Command> {
+  aggregate: Pick<Aggregate<Context, never, never>, 'context' | 'stream'>;
+  id: string;
+  command: Command;
+  status: 200 | 201;
+  seen?: Seen | undefined;
+}
+
+/** Does a command and says what it led to; where the caller prefers `respond-async`, keeps it for later and says where its outcome will be. */
+export async function answerCommand<Command extends { type: string }>(
+  call: Call, { aggregate: { context, stream }, id, command, status, seen }: Asked<Command>, { commands, queue, clock, ids }: Dependencies<Command>,
+): Promise<Reply> {
+  const now = clock.now();
+  const request = requestOf(call, now);
+  const deadline = deadlineOf(call.headers);
+  const later = prefersAsync(call.headers);
+  if (deadline !== undefined && deadline <= now) {
+    // What was accepted in time is answered as it was, however late it is asked for again.
+    const earlier = later && request.idempotency !== undefined ? await queue.find({ principal: request.principal, key: request.idempotency.key }) : undefined;
+    if (earlier === undefined) throw invalid('Command-Deadline', 'is past');
+    if (earlier.request.idempotency?.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
+    return acceptedReply(earlier.commandId, true);
+  }
+  if (!later) {
+    const outcome = await commands(command, request, seen);
+    return commandReply(outcome, status, `/${context}/${outcome.id}`);
+  }
+  const { causationId: _none, mayAppend: _always, commandId: _made, at, ...rest } = request;
+  const commandId = ids.next();
+  const kept = await queue.enqueue({
+    commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() },
+    ...(seen !== undefined && { seen }), ...(deadline !== undefined && { deadline: deadline.toISOString() }),
+  });
+  return acceptedReply(kept.commandId, kept.commandId !== commandId);
+}
+
+/** As it was answered first, whatever has become of it since: a repeated request gets the same bytes. */
+function acceptedReply(commandId: string, replayed: boolean): Reply {
+  return {
+    status: 202,
+    headers: { location: `/commands/${commandId}`, 'preference-applied': 'respond-async', ...(replayed && { 'idempotency-replayed': 'true' }) },
+    body: { commandId, status: 'accepted' },
+  };
+}
+
+export const acceptedAnswer: Answer = {
+  status: 202, description: 'Accepted, for later: only with `Prefer: respond-async`', schema: acceptedCommand, headers: ['Location', 'Preference-Applied', 'Idempotency-Replayed'],
+};

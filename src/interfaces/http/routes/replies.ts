@@ -1,0 +1,51 @@
+import type { CommandOutcome } from '../../../application/commands/execute.js';
+import { formatToken } from '../../../application/log/token.js';
+import type { Clock } from '../../../application/ports/clock.js';
+import type { ViewPage, ViewProgress } from '../../../application/ports/view-store.js';
+import { highestApplied, lagMs } from '../../../application/views/progress.js';
+import type { Cursors } from '../request/cursor.js';
+import type { Reply } from './route.js';
+
+export function commandReply(outcome: CommandOutcome, status: 200 | 201, location: string): Reply {
+  return {
+    status,
+    headers: {
+      etag: `"${outcome.version}"`,
+      location,
+      'consistency-token': formatToken(outcome),
+      ...(outcome.replayed && { 'idempotency-replayed': 'true' }),
+    },
+    body: outcome.body,
+  };
+}
+
+/** Of a context's partitions, in the header of a view that is behind. */
+const mostPartitionsShown = 16;
+
+/**
+ * `View-Position: orders=1234`: the highest position applied, per context. A view that is behind names the partitions that have not got so far as well, the
+ * slowest first: `orders=1234;p7=12;p3=1200`, a dictionary of RFC 9651. One that is not has nothing more in them.
+ */
+export function freshness(progress: ViewProgress, clock: Clock): Record<string, string> {
+  const lag = lagMs(progress, clock.now());
+  const slower = (context: string, highest: number) => Object.entries(progress.applied)
+    .flatMap(([source, position = 0]) => (source.startsWith(`${context}/`) && position < highest ? [{ partition: source.slice(context.length + 1), position }] : []))
+    .sort((a, b) => a.position - b.position).slice(0, mostPartitionsShown)
+    .map(({ partition, position }) => `;p${partition}=${position}`).join('');
+  const positions = [...highestApplied(progress)].sort().map(([context, position]) => `${context}=${position}${lag > 0 ? slower(context, position) : ''}`);
+  return { 'view-position': positions.join(', '), 'view-lag-ms': String(lag) };
+}
+
+export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets }: { cursors: Cursors; query: unknown; clock: Clock; facets?: Readonly<Record<string, string>> }): Reply {
+  return {
+    status: 200,
+    headers: freshness(page.progress, clock),
+    body: {
+      items: page.items.map(({ document }) => document),
+      ...(page.total !== undefined && { total: page.total }),
+      ...(page.totalIsAtLeast && { totalIsAtLeast: true }),
+      ...(page.next !== undefined && { nextCursor: cursors.write(page.next, query) }),
+      ...(facets !== undefined && { facets: Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []])) }),
+    },
+  };
+}
