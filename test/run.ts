@@ -7,11 +7,11 @@ import { runningServers } from '../infra/state.js';
 // `npm test`: processes of mocha beside each other, then, one after the other, the files that share Kafka and Elasticsearch. There, time counts: sessions, leases, lags.
 
 /** One process for all of each: a file takes less time than to start a process. */
-const together = [['interfaces'], ['application', 'domain', 'projections'], ['integration/postgres'], ['integration/kafka', 'integration/elasticsearch']];
+const together = [['interfaces'], ['application', 'domain', 'views'], ['integration/postgres'], ['integration/kafka', 'integration/elasticsearch']];
 /** A process for each file: most start processes of their own, or a server, and wait. The long ones first, so that none is left over at the end. */
 const apart = ['end-to-end', 'contracts', 'integration', 'architecture'];
 /** What is covered is counted in these: it slows a process down by a quarter. */
-const counted = ['interfaces', 'application', 'domain', 'projections', 'contracts'];
+const counted = ['interfaces', 'application', 'domain', 'views', 'contracts'];
 /** Half of the time they wait. */
 const atOnce = 2 * cpus().length;
 /** Of one process. What hangs is a failure that says where. */
