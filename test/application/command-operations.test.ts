@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { CommandOperations, repeated, tooLate, type Operation, type Written } from '../../src/infrastructure/kafka/commands/command-operations.js';
-import { CommandTable } from '../../src/infrastructure/memory/command-table.js';
+import { CommandTable } from '../../src/application/commands/command-table.js';
 import { done, keyed, newCommand } from '../contracts/command-queue.contract.js';
 import type { Lease } from '../../src/application/ports/command-queue.js';
 

@@ -5,6 +5,7 @@ import { createBehindLog } from '../../src/application/log/behind-log.js';
 import { supersedes } from '../../src/application/log/epoch.js';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import { beginEpoch } from '../../src/application/log/new-epoch.js';
+import { decideOrder, holdOrReleaseCredit } from '../../src/application/policies/index.js';
 import { furthest } from '../../src/application/log/partition.js';
 import type { Progress } from '../../src/application/ports/event-feed.js';
 import { relayCheckpoint, runRelay, type RelayState } from '../../src/application/log/relay.js';
@@ -214,13 +215,14 @@ describe('a view whose feed brings nothing more', () => {
 });
 
 describe('a new epoch of a log', () => {
+  const policies = [holdOrReleaseCredit, decideOrder];
   it('lets a policy go on behind the log\'s last event, where it had gone further, and the others as they were', async () => {
     const store = await logWith(40);
     const checkpoints = { customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() };
     await checkpoints.customers.save('hold-or-release-credit', { 'orders/1': 30, 'orders/2': 90 });
     await checkpoints.orders.save('decide-order', { 'customers/1': 70 });
     const given: string[] = [];
-    expect(await beginEpoch('orders', 'new', { store, checkpoints, give: (epoch) => { given.push(epoch); return Promise.resolve(); } })).to.equal(40);
+    expect(await beginEpoch('orders', 'new', { store, policies, checkpoints, give: (epoch) => { given.push(epoch); return Promise.resolve(); } })).to.equal(40);
     expect(given).to.deep.equal(['new']);
     expect(await checkpoints.customers.load('hold-or-release-credit')).to.deep.equal({ 'orders/1': 30, 'orders/2': 40 });
     expect(await checkpoints.orders.load('decide-order')).to.deep.equal({ 'customers/1': 70 });
@@ -229,7 +231,7 @@ describe('a new epoch of a log', () => {
   it('is not given while a policy moves on', async () => {
     const checkpoints = { customers: new MemoryCheckpointStore(), orders: new MemoryCheckpointStore() };
     checkpoints.customers.advance = () => Promise.resolve(false);
-    const error = await beginEpoch('orders', 'new', { store: await logWith(1), checkpoints, give: () => Promise.reject(new Error('given')) }).catch((reason: unknown) => reason);
+    const error = await beginEpoch('orders', 'new', { store: await logWith(1), policies, checkpoints, give: () => Promise.reject(new Error('given')) }).catch((reason: unknown) => reason);
     expect(error).to.be.an('error').with.property('message').that.matches(/stop every process/);
   });
 });

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { createAlarm } from '../../src/application/concurrency/alarm.js';
-import { pause, supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
+import { supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
+import { pause } from '../../src/application/concurrency/pause.js';
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
 import { MemoryLeadership } from '../../src/infrastructure/memory/memory-leadership.js';
 import { Wakeable } from '../../src/application/concurrency/wakeable.js';

@@ -2,7 +2,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { views } from '../../src/application/views/index.js';
-import { fieldAt, type Field, type ViewDeclaration } from '../../src/application/views/declaration.js';
+import { fieldAt } from '../../src/application/views/declaration.js';
+import type { Field, ViewDeclaration } from '../../src/application/ports/view-store.js';
 import { packageRoot } from '../../src/infrastructure/process/package-root.js';
 
 interface Reference { type: string; id: string; name: string }

@@ -143,7 +143,7 @@ const soon = (condition: () => boolean) => new Promise<void>((resolve, reject) =
 contract<LogSignal & { close?: () => Promise<void> }>('LogSignal', {
   memory: inMemory(() => new MemoryLogSignal()),
   ...onPostgres(async (server) => {
-    const { opened, close } = await openOn(server, (orders, customers) => new PostgresLogSignal({ orders, customers }));
+    const { opened, close } = await openOn(server, (orders, customers) => new PostgresLogSignal({ orders, customers }, new MemoryLogSignal()));
     return { opened, close: async () => { await opened.close(); await close(); } };
   }),
 }, (get) => {

@@ -65,7 +65,7 @@ onEachPostgres('EventFeed contract: log on postgres', (server) => {
   eventFeedContract(`log on ${server.name}`, async () => {
     const fresh = await server.freshDatabase();
     const databases = { customers: openDatabase(fresh.url, 'customers'), orders: openDatabase(fresh.url, 'orders') };
-    const signal = new PostgresLogSignal(databases);
+    const signal = new PostgresLogSignal(databases, new MemoryLogSignal());
     const stores = { customers: new PostgresEventStore(databases.customers, 'customers', codec, signal), orders: new PostgresEventStore(databases.orders, 'orders', codec, signal) };
     return {
       feed: new LogFeed(stores, signal, partitions), stores,

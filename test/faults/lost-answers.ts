@@ -1,9 +1,8 @@
 import { Partitioners, type Kafka } from 'kafkajs';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
-import type { Message } from '../../src/application/log/message.js';
-import type { EventPublisher } from '../../src/application/ports/event-publisher.js';
+import type { EventPublisher, Message } from '../../src/application/ports/event-publisher.js';
 import { relayCheckpoint, runRelay } from '../../src/application/log/relay.js';
-import { pause } from '../../src/application/concurrency/supervisor.js';
+import { pause } from '../../src/application/concurrency/pause.js';
 import type { Context } from '../../src/domain/events.js';
 import { KafkaEventPublisher } from '../../src/infrastructure/kafka/events/kafka-event-publisher.js';
 import { ensureTopic, eventsTopic } from '../../src/infrastructure/kafka/server/kafka-topics.js';

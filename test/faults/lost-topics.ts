@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ViewStore } from '../../src/application/ports/view-store.js';
-import type { View } from '../../src/application/views/declaration.js';
+import type { View, ViewStore } from '../../src/application/ports/view-store.js';
 import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';
 import { PostgresViewStores } from '../../src/infrastructure/postgres/views/postgres-view-store.js';
 import { serve, type Environment, type Running } from '../support/cli.js';

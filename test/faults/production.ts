@@ -1,8 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Client } from '@elastic/elasticsearch';
 import type { Kafka } from 'kafkajs';
-import type { ViewStore } from '../../src/application/ports/view-store.js';
-import type { View } from '../../src/application/views/declaration.js';
+import type { View, ViewStore } from '../../src/application/ports/view-store.js';
 import { connectElasticsearch } from '../../src/infrastructure/elasticsearch/elasticsearch-client.js';
 import { ElasticsearchViewStores } from '../../src/infrastructure/elasticsearch/elasticsearch-view-store.js';
 import { connectKafka } from '../../src/infrastructure/kafka/server/kafka-client.js';

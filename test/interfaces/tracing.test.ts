@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
-import type { Message } from '../../src/application/log/message.js';
+import type { Message } from '../../src/application/ports/event-publisher.js';
 import { runRelay } from '../../src/application/log/relay.js';
 import { MemoryCheckpointStore } from '../../src/infrastructure/memory/memory-checkpoint-store.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';

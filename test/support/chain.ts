@@ -1,7 +1,7 @@
 import { eventCodec, upcasters } from '../../src/application/log/codec.js';
-import { chained, decodeMessage, endOf, type Message } from '../../src/application/log/message.js';
+import { chained, decodeMessage, endOf } from '../../src/application/log/message.js';
 import type { Source } from '../../src/application/ports/event-feed.js';
-import type { EventPublisher } from '../../src/application/ports/event-publisher.js';
+import type { EventPublisher, Message } from '../../src/application/ports/event-publisher.js';
 import type { PublishedTopic, TopicEnd } from '../../src/application/ports/published-topic.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import type { Context } from '../../src/domain/events.js';

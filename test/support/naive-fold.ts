@@ -2,7 +2,7 @@ import { eventCodec, upcasters } from '../../src/application/log/codec.js';
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import { documentIdOf, foldAll } from '../../src/application/views/fold.js';
 import { views } from '../../src/application/views/index.js';
-import type { View } from '../../src/application/views/declaration.js';
+import type { View } from '../../src/application/ports/view-store.js';
 import type { Context } from '../../src/domain/events.js';
 import { MemoryLogSignal } from '../../src/infrastructure/memory/memory-log-signal.js';
 import { openDatabase } from '../../src/infrastructure/postgres/connection/database.js';

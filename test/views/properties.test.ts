@@ -4,7 +4,7 @@ import type { EventFeed, FeedEvent } from '../../src/application/ports/event-fee
 import type { RecordedEvent } from '../../src/application/ports/event-store.js';
 import { customerHistory, customers, orderCustomers, orders } from '../../src/application/views/index.js';
 import { documentIdOf, foldAll } from '../../src/application/views/fold.js';
-import type { View } from '../../src/application/views/declaration.js';
+import type { View } from '../../src/application/ports/view-store.js';
 import { furthest } from '../../src/application/log/partition.js';
 import { runProjector } from '../../src/application/views/projector.js';
 import { MemoryViewStore } from '../../src/infrastructure/memory/memory-view-store.js';

@@ -1,13 +1,12 @@
 import { Rejection } from '../../domain/shared/rejection.js';
-import type { Seen } from '../queries/caller.js';
 import { formatToken } from '../log/token.js';
 import { outcomeOf, type CommandOutcome, type Request } from './execute.js';
 import { mayPass } from './passing.js';
 import type { Clock } from '../ports/clock.js';
-import type { CommandEnd, CommandWork, Lease, NewCommand } from '../ports/command-queue.js';
+import type { CommandEnd, CommandWork, Lease, NewCommand, Seen } from '../ports/command-queue.js';
 import type { EventStore } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
-import { pause } from '../concurrency/supervisor.js';
+import { pause } from '../concurrency/pause.js';
 
 interface Dependencies {
   queue: CommandWork;

@@ -1,4 +1,4 @@
-import { onAbort } from './abort.js';
+import { pause } from './pause.js';
 import type { Leadership } from '../ports/leadership.js';
 import type { Logger } from '../ports/logger.js';
 
@@ -49,18 +49,4 @@ export async function supervise(
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
   }
   status.state = 'stopped';
-}
-
-/** Resolves after `ms`, or at once when `stop` is aborted. */
-export function pause(ms: number, stop: AbortSignal): Promise<void> {
-  if (stop.aborted || ms <= 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      release();
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    const release = onAbort(stop, done);
-  });
 }

@@ -1,4 +1,5 @@
-import type { Caller, Seen } from '../queries/caller.js';
+import type { Caller } from '../queries/caller.js';
+import type { Seen } from '../ports/command-queue.js';
 import type { EventStore } from '../ports/event-store.js';
 import type { Condition, ViewPage, ViewStore } from '../ports/view-store.js';
 import { customerHistory, customers, type CustomerDocument, type CustomerHistory } from '../views/index.js';

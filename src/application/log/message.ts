@@ -2,20 +2,9 @@ import type { Context } from '../../domain/events.js';
 import type { EventCodec } from './codec.js';
 import { sourceOf } from './partition.js';
 import type { FeedEvent, Source } from '../ports/event-feed.js';
+import type { Message } from '../ports/event-publisher.js';
 import type { TopicEnd } from '../ports/published-topic.js';
 import type { RecordedEvent } from '../ports/event-store.js';
-
-/** One event on its way to a topic. */
-export interface Message {
-  partition: number;
-  /** The customer: one customer's events of a context stay in order. */
-  key: string;
-  /** When the event was stored, in milliseconds since 1970. */
-  timestamp: number;
-  /** The envelope, as JSON. */
-  value: string;
-  headers: { 'content-type': typeof contentType; traceparent?: string };
-}
 
 /** By this header a reader knows the structured mode of CloudEvents' binding for Kafka. */
 export const contentType = 'application/cloudevents+json; charset=UTF-8';

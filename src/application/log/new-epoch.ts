@@ -1,11 +1,11 @@
 import type { Context } from '../../domain/events.js';
-import { decideOrder, holdOrReleaseCredit } from '../policies/index.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Progress, Source } from '../ports/event-feed.js';
 import type { EventStore } from '../ports/event-store.js';
 
 interface Dependencies {
   store: EventStore;
+  policies: readonly { name: string; from: Context; to: Context }[];
   /** Of both contexts: a policy that reacts to this log notes its place beside the other one. */
   checkpoints: Readonly<Record<Context, CheckpointStore>>;
   /** Stores the epoch of the log. */
@@ -17,9 +17,9 @@ interface Dependencies {
  * goes on behind the log's last event: what it did for events that are no longer there stays done.
  * @returns the position of the last event that the new epoch begins with
  */
-export async function beginEpoch(context: Context, epoch: string, { store, checkpoints, give }: Dependencies): Promise<number> {
+export async function beginEpoch(context: Context, epoch: string, { store, policies, checkpoints, give }: Dependencies): Promise<number> {
   const { position } = await store.head();
-  for (const { name, from, to } of [holdOrReleaseCredit, decideOrder]) {
+  for (const { name, from, to } of policies) {
     if (from !== context) continue;
     const done = await checkpoints[to].load(name);
     const within: Progress = Object.fromEntries((Object.entries(done) as [Source, number][]).map(([source, reached]) => [source, Math.min(reached, position)]));

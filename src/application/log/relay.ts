@@ -10,7 +10,7 @@ import type { Logger } from '../ports/logger.js';
 import type { LogSignal } from '../ports/log-signal.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
 import { createAlarm } from '../concurrency/alarm.js';
-import { pause } from '../concurrency/supervisor.js';
+import { pause } from '../concurrency/pause.js';
 import { causesOf } from './causes.js';
 import { missingInTopic } from './topic-check.js';
 

@@ -1,7 +1,7 @@
 import { order, type Order, type OrderCommand, type OrderingCustomer } from '../../domain/orders/order.js';
 import type { Aggregate } from '../commands/aggregate.js';
-import type { Seen } from '../queries/caller.js';
-import { waitFor } from '../log/token.js';
+import type { Seen } from '../ports/command-queue.js';
+import { waitFor } from '../views/wait-for.js';
 import { gather } from '../concurrency/gather.js';
 import type { CommandOutcome, Execute, Request } from '../commands/execute.js';
 import type { ViewStore } from '../ports/view-store.js';

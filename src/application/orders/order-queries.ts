@@ -1,5 +1,6 @@
 import type { OrderStatus } from '../../domain/orders/order.js';
-import type { Caller, Seen } from '../queries/caller.js';
+import type { Caller } from '../queries/caller.js';
+import type { Seen } from '../ports/command-queue.js';
 import { boundsOf, type Period } from '../queries/period.js';
 import type { Clock } from '../ports/clock.js';
 import type { EventStore } from '../ports/event-store.js';

@@ -1,7 +1,13 @@
 import type { Context } from '../../domain/events.js';
 import type { RejectionCode } from '../../domain/shared/rejection.js';
-import type { Seen } from '../queries/caller.js';
+import type { ConsistencyToken } from './event-feed.js';
 import type { IdempotencyKey } from './event-store.js';
+
+/** What the caller has seen already: the answer must not be older, and is waited for. */
+export interface Seen {
+  tokens: readonly ConsistencyToken[];
+  waitMs: number;
+}
 
 /** A command that is to be done later, as plain JSON: nothing of it may be lost or changed on its way through a table or a topic. */
 export interface NewCommand {

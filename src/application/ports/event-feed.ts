@@ -7,6 +7,13 @@ export type Source = `${Context}/${number}`;
 /** By source: every event of it up to this position has been delivered (or applied). */
 export type Progress = Readonly<Partial<Record<Source, number>>>;
 
+/** "Show me at least this": an event's place, as `<context>:<position>:<partition>`; several are joined by commas. */
+export interface ConsistencyToken {
+  context: Context;
+  position: number;
+  partition: number;
+}
+
 export interface FeedEvent {
   source: Source;
   event: RecordedEvent;

@@ -1,5 +1,16 @@
 import type { Context } from '../../domain/events.js';
-import type { Message } from '../log/message.js';
+
+/** One event on its way to a topic. */
+export interface Message {
+  partition: number;
+  /** The customer: one customer's events of a context stay in order. */
+  key: string;
+  /** When the event was stored, in milliseconds since 1970. */
+  timestamp: number;
+  /** The envelope, as JSON. */
+  value: string;
+  headers: { 'content-type': string; traceparent?: string };
+}
 
 /**
  * Takes the events of a log to the context's topic.

@@ -2,9 +2,8 @@ import type { Context } from '../../domain/events.js';
 import { keepNewest } from '../concurrency/keep-newest.js';
 import { sourceOf } from '../log/partition.js';
 import type { EventStore, RecordedEvent } from '../ports/event-store.js';
-import type { StoredDocument } from '../ports/view-store.js';
+import type { StoredDocument, View } from '../ports/view-store.js';
 import { fold } from '../views/fold.js';
-import type { View } from '../views/declaration.js';
 
 /** What a view's code makes of a stream up to and with `version`; 0 is before its first event. */
 export interface DocumentState<D> {

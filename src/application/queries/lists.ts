@@ -1,9 +1,9 @@
 import type { RejectionCode } from '../../domain/shared/rejection.js';
 import { Rejection } from '../../domain/shared/rejection.js';
-import { mayBeSeenBy, type Caller, type Seen } from './caller.js';
-import { waitFor } from '../log/token.js';
-import type { Place, ViewPage, ViewProgress, ViewQuery, ViewStore } from '../ports/view-store.js';
-import type { View } from '../views/declaration.js';
+import { mayBeSeenBy, type Caller } from './caller.js';
+import type { Seen } from '../ports/command-queue.js';
+import { waitFor } from '../views/wait-for.js';
+import type { Place, View, ViewPage, ViewProgress, ViewQuery, ViewStore } from '../ports/view-store.js';
 import { notBegun } from '../views/progress.js';
 
 /** Which part of a list, and in which order. */

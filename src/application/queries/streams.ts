@@ -3,7 +3,7 @@ import { Rejection, type RejectionCode } from '../../domain/shared/rejection.js'
 import { mayBeSeenBy, type Caller } from './caller.js';
 import { createDocumentStates } from './document-states.js';
 import type { EventStore, RecordedEvent } from '../ports/event-store.js';
-import type { View } from '../views/declaration.js';
+import type { View } from '../ports/view-store.js';
 
 export interface Change {
   /** JSON pointer into the document. */

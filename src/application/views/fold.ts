@@ -2,8 +2,8 @@ import type { EventType } from '../../domain/events.js';
 import { sourceOf } from '../log/partition.js';
 import type { FeedEvent } from '../ports/event-feed.js';
 import type { RecordedEvent } from '../ports/event-store.js';
-import type { StoredDocument } from '../ports/view-store.js';
-import type { Handler, Key, View } from './declaration.js';
+import type { Key, StoredDocument, View } from '../ports/view-store.js';
+import type { Handler } from './declaration.js';
 
 /** The id of the document that `event` concerns; `undefined` when the view does not handle it. */
 export function documentIdOf<D extends object>(view: View<D>, event: RecordedEvent): string | undefined {

@@ -8,9 +8,8 @@ import type { EventFeed, FeedBatch, FeedEvent, Progress } from '../ports/event-f
 import type { EventStores, LogHead } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
-import type { StoredDocument, ViewProgress, ViewStore } from '../ports/view-store.js';
+import type { StoredDocument, View, ViewProgress, ViewStore } from '../ports/view-store.js';
 import { documentIdOf, fold } from './fold.js';
-import type { View } from './declaration.js';
 
 interface Dependencies<D> {
   store: ViewStore<D>;

@@ -1,4 +1,5 @@
-import { valuesAt, type ViewDeclaration } from './declaration.js';
+import { valuesAt } from './declaration.js';
+import type { ViewDeclaration } from '../ports/view-store.js';
 
 // The one way in which text becomes words, for documents and for questions alike: no analyzer of a store is relied on, so `q` means the same everywhere.
 

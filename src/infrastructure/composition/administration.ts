@@ -1,5 +1,5 @@
 import { views } from '../../application/views/index.js';
-import type { ViewDeclaration } from '../../application/views/declaration.js';
+import type { ViewDeclaration } from '../../application/ports/view-store.js';
 import { administerElasticsearch, type SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
 import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.js';
 

@@ -23,12 +23,10 @@ import type { Ids } from '../../application/ports/ids.js';
 import type { Leadership } from '../../application/ports/leadership.js';
 import type { Logger } from '../../application/ports/logger.js';
 import { untraced, type Tracer } from '../../application/ports/tracer.js';
-import type { ViewStore } from '../../application/ports/view-store.js';
+import type { View, ViewStore } from '../../application/ports/view-store.js';
 import { views as declarations, type ViewName } from '../../application/views/index.js';
-import type { View } from '../../application/views/declaration.js';
 import { runProjector } from '../../application/views/projector.js';
 import type { RelayState } from '../../application/log/relay.js';
-import type { Component, ViewState } from '../../application/status.js';
 import { supervise, type WorkerStatus } from '../../application/concurrency/supervisor.js';
 import { createTraces, type Traces } from '../../application/queries/traces.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
@@ -39,7 +37,7 @@ import { Lifecycle } from '../process/lifecycle.js';
 import { OperatorError } from '../process/operator-error.js';
 import { createLogger } from '../process/pino-logger.js';
 import { uuidIds } from '../process/uuid-ids.js';
-import { ask, promptly, refuseOld } from './health.js';
+import { ask, promptly, refuseOld, type Component, type ViewState } from './health.js';
 import { modulesOf } from './modules.js';
 import { createRelays } from './relays.js';
 import { Token } from './tokens.js';
@@ -219,7 +217,7 @@ async function open(container: Container, config: Config, { clock, logger, lifec
     async newEpoch(context) {
       const [store, give, { customers, orders }] = [stores[context] as EventStore | undefined, (await container.getAsync(Token.giveEpoch))[context], checkpoints];
       if (store === undefined || give === undefined || customers === undefined || orders === undefined) throw new OperatorError('Both contexts are needed here, in PostgreSQL: CONTEXTS must not name just one.');
-      return beginEpoch(context, uuidIds.next(), { store, checkpoints: { customers, orders }, give });
+      return beginEpoch(context, uuidIds.next(), { store, policies: [holdOrReleaseCredit, decideOrder], checkpoints: { customers, orders }, give });
     },
     close: () => lifecycle.close(),
   };

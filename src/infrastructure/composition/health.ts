@@ -1,7 +1,23 @@
 import type { ViewProgress } from '../../application/ports/view-store.js';
 import { lagMs } from '../../application/views/progress.js';
-import type { Component } from '../../application/status.js';
 import { within } from '../../application/concurrency/within.js';
+
+/** A part of the service, for readiness. `error` says what is wrong with it. */
+export interface Component {
+  name: string;
+  /** The service cannot do its work without it. */
+  vital: boolean;
+  status: 'up' | 'standby' | 'down';
+  error?: string;
+}
+
+export interface ViewState {
+  name: string;
+  revision: number;
+  progress: ViewProgress | undefined;
+  /** Why nothing is known of it now. */
+  error?: string;
+}
 
 const componentTimeoutMs = 2_000;
 /** A view that is further behind than this is reported as a part that is down. */

@@ -6,8 +6,7 @@ import { createExecute } from '../../application/commands/execute.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Logger } from '../../application/ports/logger.js';
-import type { ViewStores } from '../../application/ports/view-store.js';
-import type { ViewDeclaration } from '../../application/views/declaration.js';
+import type { ViewDeclaration, ViewStores } from '../../application/ports/view-store.js';
 import type { Context } from '../../domain/events.js';
 import type { Config } from '../process/config.js';
 import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
@@ -38,7 +37,7 @@ import { PostgresLogSignal } from '../postgres/log/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../postgres/log/postgres-snapshot-store.js';
 import { pruneHourly } from '../postgres/log/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/views/postgres-view-store.js';
-import type { Adapters } from './profiles.js';
+import type { Adapters } from '../process/profiles.js';
 import { Token, type Databases } from './tokens.js';
 import { openViews } from './views.js';
 
@@ -95,7 +94,7 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
 const postgresLog = new ContainerModule(({ bind }) => {
   bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle, Token.logger]);
   bind(Token.signal).toResolvedValue((databases: Databases, { contexts }: Config, lifecycle: Lifecycle) => {
-    const signal = new PostgresLogSignal(perContext(contexts, (context) => logOf(databases, context)));
+    const signal = new PostgresLogSignal(perContext(contexts, (context) => logOf(databases, context)), new MemoryLogSignal());
     lifecycle.opens('log signal', () => signal.close());
     return signal;
   }, [Token.databases, Token.config, Token.lifecycle]);

@@ -1,8 +1,7 @@
-import type { ViewStore, ViewStores } from '../../application/ports/view-store.js';
+import type { View, ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import {
   views, type CustomerDocument, type CustomerHistory, type OrderCustomer, type OrderDocument, type ViewName,
 } from '../../application/views/index.js';
-import type { View } from '../../application/views/declaration.js';
 import type { Config } from '../process/config.js';
 
 /** The stores of the views, open. */

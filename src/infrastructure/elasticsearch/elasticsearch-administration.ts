@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Client } from '@elastic/elasticsearch';
-import type { ViewDeclaration } from '../../application/views/declaration.js';
+import type { ViewDeclaration } from '../../application/ports/view-store.js';
 import type { Check } from '../network/check.js';
 import { OperatorError } from '../process/operator-error.js';
 import { certificateOf, checkListening, type Address } from '../network/tls.js';

@@ -1,7 +1,6 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
 import { keepNewest } from '../../application/concurrency/keep-newest.js';
-import type { StoredDocument } from '../../application/ports/view-store.js';
-import type { View } from '../../application/views/declaration.js';
+import type { StoredDocument, View } from '../../application/ports/view-store.js';
 import { wordsOf } from '../../application/views/text.js';
 import { ElasticsearchFault, faultOfAnswer } from './elasticsearch-client.js';
 import { fieldsOf } from './elasticsearch-index.js';

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, estypes } from '@elastic/elasticsearch';
-import { valuesAt, type Field, type ViewDeclaration } from '../../application/views/declaration.js';
+import { valuesAt } from '../../application/views/declaration.js';
+import type { Field, ViewDeclaration } from '../../application/ports/view-store.js';
 import { OperatorError } from '../process/operator-error.js';
 
 /** How a view lies in Elasticsearch: an alias a revision, and behind it the index of one generation. */

@@ -1,9 +1,7 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
 import type { Progress } from '../../application/ports/event-feed.js';
-import type {
-  Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
-} from '../../application/ports/view-store.js';
-import { fieldAt, type View, type ViewDeclaration } from '../../application/views/declaration.js';
+import type { Condition, FacetCount, Place, StoredDocument, View, ViewDeclaration, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
+import { fieldAt } from '../../application/views/declaration.js';
 import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
 import { countedUpTo, totalOf } from '../../application/views/total.js';
 import { OperatorError } from '../process/operator-error.js';

@@ -2,7 +2,7 @@ import type { CommandEnd, CommandQueue, CommandRecord, CommandStatus, Lease, Lea
 import type { IdempotencyKey } from '../../application/ports/event-store.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import { Wakeable } from '../../application/concurrency/wakeable.js';
-import { CommandTable, ofSameRequest } from './command-table.js';
+import { CommandTable, ofSameRequest } from '../../application/commands/command-table.js';
 
 export class MemoryCommandQueue implements CommandQueue {
   private readonly table = new CommandTable();

@@ -1,8 +1,6 @@
 import type { Progress } from '../../application/ports/event-feed.js';
-import type {
-  Condition, FacetCount, Place, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
-} from '../../application/ports/view-store.js';
-import { fieldAt, valuesAt, type View } from '../../application/views/declaration.js';
+import type { Condition, FacetCount, Place, StoredDocument, View, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
+import { fieldAt, valuesAt } from '../../application/views/declaration.js';
 import { wordsOf } from '../../application/views/text.js';
 import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
 import { countedUpTo, totalOf } from '../../application/views/total.js';

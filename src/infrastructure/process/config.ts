@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import Joi from 'joi';
 import { contexts, type Context } from '../../domain/events.js';
-import { commandQueueNames, feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from '../composition/profiles.js';
+import { commandQueueNames, feedNames, profiles, viewStoreNames, type Adapters, type ProfileName } from './profiles.js';
 import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.js';
 import type { KafkaSettings } from '../kafka/server/kafka-administration.js';
 import type { KafkaConfig } from '../kafka/server/kafka-client.js';

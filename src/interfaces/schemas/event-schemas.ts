@@ -1,5 +1,6 @@
 import Joi from 'joi';
-import { contentType, type Envelope, type Message } from '../../application/log/message.js';
+import { contentType, type Envelope } from '../../application/log/message.js';
+import type { Message } from '../../application/ports/event-publisher.js';
 import type { CreditRefusal } from '../../domain/customers/customer.js';
 import { contextOf, type EventOfType, type EventType } from '../../domain/events.js';
 import { address, contactName, creditLimitMinor, currency, email, identifier, line, minor, name, reason, text } from './command-schemas.js';

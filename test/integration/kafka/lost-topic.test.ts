@@ -8,7 +8,7 @@ import type { RecordedEvent } from '../../../src/application/ports/event-store.j
 import { orders } from '../../../src/application/views/index.js';
 import { runProjector } from '../../../src/application/views/projector.js';
 import { runRelay } from '../../../src/application/log/relay.js';
-import { pause } from '../../../src/application/concurrency/supervisor.js';
+import { pause } from '../../../src/application/concurrency/pause.js';
 import { connectKafka } from '../../../src/infrastructure/kafka/server/kafka-client.js';
 import { KafkaEventPublisher } from '../../../src/infrastructure/kafka/events/kafka-event-publisher.js';
 import { KafkaFeed } from '../../../src/infrastructure/kafka/events/kafka-feed.js';

@@ -1,5 +1,5 @@
 import type { CommandEnd, LeaseName, NewCommand } from '../../../application/ports/command-queue.js';
-import { CommandTable, sameWithinMs } from '../../memory/command-table.js';
+import { CommandTable, sameWithinMs } from '../../../application/commands/command-table.js';
 
 export type Operation =
   /** Changes nothing: whoever has it back has read everything that was there before. */

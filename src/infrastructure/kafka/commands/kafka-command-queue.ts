@@ -5,7 +5,7 @@ import type { IdempotencyKey } from '../../../application/ports/event-store.js';
 import type { Logger } from '../../../application/ports/logger.js';
 import type { Context } from '../../../domain/events.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
-import { ofSameRequest } from '../../memory/command-table.js';
+import { ofSameRequest } from '../../../application/commands/command-table.js';
 import { Wakeable } from '../../../application/concurrency/wakeable.js';
 import { within } from '../../../application/concurrency/within.js';
 import { CommandOperations, tooLate, type Operation, type Written } from './command-operations.js';

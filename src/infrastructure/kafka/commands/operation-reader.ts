@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { onAbort } from '../../../application/concurrency/abort.js';
 import type { Logger } from '../../../application/ports/logger.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { within } from '../../../application/concurrency/within.js';
 import { leave } from '../server/kafka-client.js';
 

@@ -1,6 +1,6 @@
 import type { Kafka, Producer } from 'kafkajs';
 import type { Logger } from '../../../application/ports/logger.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { within } from '../../../application/concurrency/within.js';
 import { leave, loadKafkajs } from '../server/kafka-client.js';
 

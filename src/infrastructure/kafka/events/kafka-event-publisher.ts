@@ -1,7 +1,7 @@
 import type { Kafka, Producer, RecordMetadata } from 'kafkajs';
-import { endOf, type Message } from '../../../application/log/message.js';
+import { endOf } from '../../../application/log/message.js';
 import type { Source } from '../../../application/ports/event-feed.js';
-import type { EventPublisher } from '../../../application/ports/event-publisher.js';
+import type { EventPublisher, Message } from '../../../application/ports/event-publisher.js';
 import type { PublishedTopic, TopicEnd } from '../../../application/ports/published-topic.js';
 import type { Context } from '../../../domain/events.js';
 import { within } from '../../../application/concurrency/within.js';

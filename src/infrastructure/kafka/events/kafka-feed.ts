@@ -6,7 +6,7 @@ import { source, sourceOf } from '../../../application/log/partition.js';
 import type { EventFeed, FeedEvent, Source, Subscription } from '../../../application/ports/event-feed.js';
 import type { EventStore, EventStores } from '../../../application/ports/event-store.js';
 import type { Logger } from '../../../application/ports/logger.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import type { Context } from '../../../domain/events.js';
 import { leave } from '../server/kafka-client.js';
 import { isStarting } from '../server/kafka-fault.js';

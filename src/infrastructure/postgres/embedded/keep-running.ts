@@ -1,5 +1,5 @@
 import type { Logger } from '../../../application/ports/logger.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 
 interface Watched {
   isRunning: () => Promise<boolean>;

@@ -2,7 +2,7 @@ import {
   longestLeaseMs, type CommandEnd, type CommandQueue, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
 } from '../../../application/ports/command-queue.js';
 import type { IdempotencyKey } from '../../../application/ports/event-store.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
 import { Wakeable } from '../../../application/concurrency/wakeable.js';
 import type { Database } from '../connection/database.js';

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { withController } from '../../../application/concurrency/abort.js';
 import type { Leadership } from '../../../application/ports/leadership.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { endClient, type Database } from '../connection/database.js';
 
 const pollMs = 500;

@@ -1,9 +1,8 @@
 import type { Client } from 'pg';
 import { onAbort } from '../../../application/concurrency/abort.js';
 import type { LogSignal } from '../../../application/ports/log-signal.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import type { Context } from '../../../domain/events.js';
-import { MemoryLogSignal } from '../../memory/memory-log-signal.js';
 import { endClient, type Database } from '../connection/database.js';
 
 const reconnectMs = 500;
@@ -14,12 +13,12 @@ const beatMs = 10_000;
  * a time, so that a burst of batches becomes few notifications.
  */
 export class PostgresLogSignal implements LogSignal {
-  private readonly local = new MemoryLogSignal();
   private readonly stop = new AbortController();
   private readonly listening: Promise<void>[] = [];
   private readonly notifying = new Map<Context, 'once' | 'again'>();
 
-  constructor(private readonly databases: Readonly<Partial<Record<Context, Database>>>) {}
+  /** @param local wakes the readers in this process */
+  constructor(private readonly databases: Readonly<Partial<Record<Context, Database>>>, private readonly local: LogSignal) {}
 
   raise(context: Context): void {
     this.local.raise(context);

@@ -1,5 +1,5 @@
 import type { Logger } from '../../../application/ports/logger.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import type { Database } from '../connection/database.js';
 
 const hourMs = 3_600_000;

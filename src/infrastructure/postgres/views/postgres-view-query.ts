@@ -1,5 +1,4 @@
-import type { Condition, ViewQuery } from '../../../application/ports/view-store.js';
-import type { ViewDeclaration } from '../../../application/views/declaration.js';
+import type { Condition, ViewDeclaration, ViewQuery } from '../../../application/ports/view-store.js';
 import { columnAt, element, type Column, type Table } from './postgres-view-table.js';
 
 const facetSize = 100;

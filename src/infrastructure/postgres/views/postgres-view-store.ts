@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Progress } from '../../../application/ports/event-feed.js';
-import type { FacetCount, StoredDocument, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../../application/ports/view-store.js';
-import { fieldAt, type View, type ViewDeclaration } from '../../../application/views/declaration.js';
+import type { FacetCount, StoredDocument, View, ViewDeclaration, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../../application/ports/view-store.js';
+import { fieldAt } from '../../../application/views/declaration.js';
 import { wordsOf } from '../../../application/views/text.js';
 import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../../application/views/progress.js';
 import { countedUpTo, totalOf } from '../../../application/views/total.js';

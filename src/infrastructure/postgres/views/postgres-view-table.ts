@@ -1,5 +1,6 @@
 import pg from 'pg';
-import { fieldAt, valuesAt, type Field, type ViewDeclaration } from '../../../application/views/declaration.js';
+import { fieldAt, valuesAt } from '../../../application/views/declaration.js';
+import type { Field, ViewDeclaration } from '../../../application/ports/view-store.js';
 import type { Database } from '../connection/database.js';
 
 /** A declared field as a column. */

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { EventStore, EventStores, LogQuery, RecordedEvent } from '../../../application/ports/event-store.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { longestTrace, type TraceNode } from '../../../application/queries/traces.js';
 import { contexts, type Context } from '../../../domain/events.js';
 import { OperatorError } from '../../../infrastructure/process/operator-error.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import Joi from 'joi';
-import type { ConsistencyToken } from '../../../application/log/token.js';
+import type { ConsistencyToken } from '../../../application/ports/event-feed.js';
 import type { CustomerCommands } from '../../../application/customers/customer-commands.js';
 import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
 import type { OrderCommandRequest, OrderCommands } from '../../../application/orders/order-commands.js';
@@ -13,7 +13,7 @@ import type { Service } from '../../../infrastructure/composition/compose.js';
 import { canonical } from '../../schemas/canonical.js';
 import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../../schemas/command-schemas.js';
 import { instant } from '../../schemas/instants.js';
-import { parseStrictJson } from '../../http/request/strict-json.js';
+import { parseStrictJson } from '../../schemas/strict-json.js';
 import { RejectedLines } from './rejected-lines.js';
 import { throughOutages } from './through-outages.js';
 

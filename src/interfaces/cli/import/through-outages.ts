@@ -1,5 +1,5 @@
 import { mayPass } from '../../../application/commands/passing.js';
-import { pause } from '../../../application/concurrency/supervisor.js';
+import { pause } from '../../../application/concurrency/pause.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
 import { OperatorError } from '../../../infrastructure/process/operator-error.js';
 

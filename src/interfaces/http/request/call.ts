@@ -1,5 +1,6 @@
 import type Joi from 'joi';
-import type { Caller, Seen } from '../../../application/queries/caller.js';
+import type { Caller } from '../../../application/queries/caller.js';
+import type { Seen } from '../../../application/ports/command-queue.js';
 import type { Clock } from '../../../application/ports/clock.js';
 import type { StreamQueries } from '../../../application/queries/streams.js';
 import type { Folded, ListOptions } from '../../../application/queries/lists.js';

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Seen } from '../../../application/queries/caller.js';
+import type { Seen } from '../../../application/ports/command-queue.js';
 import { parseTokens } from '../../../application/log/token.js';
 import type { Request } from '../../../application/commands/execute.js';
 import { Rejection } from '../../../domain/shared/rejection.js';

@@ -1,8 +1,7 @@
 import type { Aggregate } from '../../../application/commands/aggregate.js';
-import type { Seen } from '../../../application/queries/caller.js';
 import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
 import type { Clock } from '../../../application/ports/clock.js';
-import type { CommandInbox } from '../../../application/ports/command-queue.js';
+import type { CommandInbox, Seen } from '../../../application/ports/command-queue.js';
 import type { Ids } from '../../../application/ports/ids.js';
 import type { Context } from '../../../domain/events.js';
 import { Rejection } from '../../../domain/shared/rejection.js';

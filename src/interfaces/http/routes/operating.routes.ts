@@ -11,7 +11,7 @@ import type { Metrics } from '../server/metrics.js';
 import { problems } from '../contract/problem.js';
 import { lagMs } from '../../../application/views/progress.js';
 import type { Route } from './route.js';
-import type { Component, ViewState } from '../../../application/status.js';
+import type { Component, ViewState } from '../../../infrastructure/composition/health.js';
 import { trace } from '../contract/schemas.js';
 
 interface Dependencies {

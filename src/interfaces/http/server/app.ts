@@ -27,13 +27,13 @@ import { refuseOtherNames } from './loopback.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from '../contract/openapi.js';
 import { operatingRoutes } from '../routes/operating.routes.js';
-import type { Component, ViewState } from '../../../application/status.js';
+import type { Component, ViewState } from '../../../infrastructure/composition/health.js';
 import { orderRoutes } from '../routes/orders.routes.js';
 import { problemOf } from '../contract/problem.js';
 import { seenBy } from '../request/request-headers.js';
 import { bodyOf, checked, hasBody, queryOf } from '../request/request-input.js';
 import type { Call, Reply, Route } from '../routes/route.js';
-import { parseStrictJson } from '../request/strict-json.js';
+import { parseStrictJson } from '../../schemas/strict-json.js';
 import { swaggerPages } from './swagger-pages.js';
 
 export interface HttpDependencies {

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RelayState } from '../../../application/log/relay.js';
-import type { ViewState } from '../../../application/status.js';
+import type { ViewState } from '../../../infrastructure/composition/health.js';
 
 export interface Metrics {
   contentType: string;

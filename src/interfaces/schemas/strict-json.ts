@@ -1,5 +1,5 @@
-import { Rejection } from '../../../domain/shared/rejection.js';
-import { jsonPointer } from '../../schemas/command-schemas.js';
+import { Rejection } from '../../domain/shared/rejection.js';
+import { jsonPointer } from './command-schemas.js';
 
 // JSON as it may come from outside. JSON.parse lets pass what would be kept differently from how it was meant: duplicate keys, numbers that are rounded,
 // text that no store can hold. Checked in one walk over the parsed value; only a text that is wrong is scanned again to name the place.

@@ -1,7 +1,7 @@
 import {
   longestLeaseMs, type CommandEnd, type CommandRecord, type CommandStatus, type Lease, type LeaseName, type NewCommand,
-} from '../../application/ports/command-queue.js';
-import type { IdempotencyKey } from '../../application/ports/event-store.js';
+} from '../ports/command-queue.js';
+import type { IdempotencyKey } from '../ports/event-store.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 
 interface Kept {
