@@ -1,4 +1,6 @@
 import Joi from 'joi';
+import type { OrderCommandRequest } from '../../application/orders/order-commands.js';
+import type { CustomerCommand } from '../../domain/customers/customer.js';
 
 // What a caller may write, for HTTP and for import alike. The domain decides what is allowed; here is only what is understood.
 
@@ -29,8 +31,12 @@ export const line = Joi.object({
   discountMinor: minor().description('off the whole line, in minor units'),
 });
 
-/** The fields of each command, by type; ids that the path gives over HTTP are not among them. */
-export const commandFields: Record<CommandType, Joi.SchemaMap> = {
+/** Over HTTP the path names whom or what these commands are for. */
+type IdInPath<T extends CommandType> = T extends 'RegisterCustomer' | 'PlaceOrder' ? never : 'customerId' | 'orderId';
+type FieldOf<T extends CommandType> = Exclude<keyof Extract<CustomerCommand | OrderCommandRequest, { type: T }>, 'type' | IdInPath<T>>;
+
+/** A schema for each field of each command: one that is forgotten, or that the command does not have, does not compile. */
+export const commandFields: { readonly [T in CommandType]: Readonly<Record<FieldOf<T>, Joi.Schema>> } = {
   RegisterCustomer: { customerId: identifier, name: name.required(), contactName, email, address, currency: currency.required(), creditLimitMinor: creditLimitMinor.default(null) },
   ChangeCustomerDetails: { name, contactName: contactName.allow(null), email: email.allow(null), address: address.allow(null) },
   SetCreditLimit: { creditLimitMinor: creditLimitMinor.required() },

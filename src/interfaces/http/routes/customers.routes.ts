@@ -32,7 +32,7 @@ export function customerRoutes({ commands, queries, queue, cursors, clock, ids }
 
   const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => ({
     method, path: `/customers/:customerId${path}`, scopes: ['commands:customers'], name: type, summary,
-    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+    params, body: Joi.object<Record<string, unknown>>(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
     handle(call) {
       const { customerId = '' } = call.params;
       return answerCommand(call, { aggregate, id: customerId, command: { ...call.body, type, customerId } as CustomerCommand, status: 200 }, doing);

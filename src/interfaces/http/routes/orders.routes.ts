@@ -29,7 +29,7 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
 
   const onOrder = (action: 'pay' | 'ship' | 'deliver' | 'cancel', type: 'PayOrder' | 'ShipOrder' | 'DeliverOrder' | 'CancelOrder', summary: string): Route => ({
     method: 'post', path: `/orders/:orderId/${action}`, scopes: ['commands:orders'], name: type, summary,
-    params, body: Joi.object(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+    params, body: Joi.object<Record<string, unknown>>(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
     handle(call) {
       const { orderId = '' } = call.params;
       return answerCommand(call, { aggregate, id: orderId, command: { ...call.body, type, orderId } as OrderCommandRequest, status: 200 }, doing);
