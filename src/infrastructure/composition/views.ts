@@ -17,3 +17,16 @@ export async function openViews(stores: ViewStores, { contexts }: Config): Promi
   const served = (Object.entries(views) as [ViewName, View<object>][]).filter(([, { servedBy }]) => contexts.includes(servedBy));
   return Object.fromEntries(await Promise.all(served.map(async ([name, view]) => [name, await stores.open(view)]))) as Partial<OpenViews>;
 }
+
+/** A view that this process serves, with its store. */
+export interface ServedView {
+  view: View<object>;
+  store: ViewStore<object>;
+}
+
+export function servedViews(open: Partial<OpenViews>): ServedView[] {
+  return (Object.entries(views) as [ViewName, View<object>][]).flatMap(([name, view]) => {
+    const store = open[name] as ViewStore<object> | undefined;
+    return store === undefined ? [] : [{ view, store }];
+  });
+}
