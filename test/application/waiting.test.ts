@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import { createAlarm } from '../../src/application/concurrency/alarm.js';
 import { supervise, type WorkerStatus } from '../../src/application/concurrency/supervisor.js';
 import { pause } from '../../src/application/concurrency/pause.js';
 import { MemoryCommandQueue } from '../../src/infrastructure/memory/memory-command-queue.js';
@@ -15,7 +14,6 @@ describe('what waits on a signal that lives as long as the process', () => {
   const { feed } = memoryApplication();
   const ways: Record<string, (stop: AbortSignal) => Promise<unknown>> = {
     'a pause': (stop) => pause(1, stop),
-    'an alarm': (stop) => createAlarm(stop).wait(1),
     'news that do not come': (stop) => news.wait(news.seen, 1, stop),
     'news that come': (stop) => {
       const waited = news.wait(news.seen, 1_000, stop);
@@ -40,7 +38,7 @@ describe('what waits on a signal that lives as long as the process', () => {
       const stop = new AbortController();
       if (when === 'before') stop.abort();
       else setTimeout(() => { stop.abort(); }, 5);
-      await Promise.all([pause(60_000, stop.signal), createAlarm(stop.signal).wait(60_000), news.wait(news.seen, 60_000, stop.signal)]);
+      await Promise.all([pause(60_000, stop.signal), news.wait(news.seen, 60_000, stop.signal)]);
     }
     expect(performance.now() - began).to.be.lessThan(10_000);
   });

@@ -1,8 +1,9 @@
 import { withController } from '../concurrency/abort.js';
-import { createAlarm } from '../concurrency/alarm.js';
+import { Wakeable } from '../concurrency/wakeable.js';
+import { createPages } from './pages.js';
 import { source, sourceOf } from './partition.js';
 import type { EventFeed, FeedBatch, Progress, Subscription } from '../ports/event-feed.js';
-import type { EventStore, EventStores, RecordedEvent } from '../ports/event-store.js';
+import type { EventStore, EventStores } from '../ports/event-store.js';
 import type { LogSignal } from '../ports/log-signal.js';
 import type { Context } from '../../domain/events.js';
 
@@ -40,33 +41,25 @@ export class LogFeed implements EventFeed {
     const store: EventStore | undefined = this.stores[context];
     if (store === undefined) throw new Error(`the log of ${context} is not at hand`);
     const epochs = { [context]: (await store.head()).epoch };
-    const alarm = createAlarm(stop);
-    const unsubscribe = this.signal.subscribe(context, alarm.ring);
+    const news = new Wakeable();
+    const unsubscribe = this.signal.subscribe(context, () => { news.wake(); });
     try {
       // Everything up to the least position was seen; of what lies above, subscribers drop what they have.
       let after = Math.min(...this.sources(context).map((one) => start[one] ?? 0));
       let delivered = -Infinity;
-      let ahead: Promise<RecordedEvent[]> | undefined;
+      const pageBehind = createPages(store, pageSize);
       while (!stop.aborted) {
-        alarm.reset();
-        const found = await (ahead ?? read(store, after));
-        ahead = undefined;
-        const events = found.slice(0, pageSize);
-        const next = found[pageSize];
+        const { seen } = news;
+        const { events, next } = await pageBehind(after);
         const end = events.at(-1)?.position ?? after;
         if (events.length > 0 || performance.now() - delivered >= heartbeatMs) {
-          if (next !== undefined) {
-            // The next page is read while this one is being applied.
-            ahead = read(store, end);
-            ahead.catch(() => undefined);
-          }
           await deliver({
             events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), behindSince: next?.recordedAt ?? null, epochs,
           });
           after = end;
           delivered = performance.now();
         }
-        if (next === undefined) await alarm.wait(pollMs);
+        if (next === undefined) await news.wait(seen, pollMs, stop);
       }
     } finally {
       unsubscribe();
@@ -81,8 +74,4 @@ export class LogFeed implements EventFeed {
   private progressAt(context: Context, position: number): Progress {
     return Object.fromEntries(this.sources(context).map((one) => [one, position]));
   }
-}
-
-async function read(store: EventStore, after: number): Promise<RecordedEvent[]> {
-  return (await store.readLog({ after, limit: pageSize + 1 })).events;
 }

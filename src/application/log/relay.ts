@@ -9,9 +9,10 @@ import type { EventStore, RecordedEvent } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import type { LogSignal } from '../ports/log-signal.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
-import { createAlarm } from '../concurrency/alarm.js';
+import { Wakeable } from '../concurrency/wakeable.js';
 import { pause } from '../concurrency/pause.js';
 import { causesOf } from './causes.js';
+import { createPages } from './pages.js';
 import { missingInTopic } from './topic-check.js';
 
 interface Dependencies {
@@ -61,16 +62,15 @@ export async function runRelay(
   { store, checkpoints, signal, publisher, codec, partitions, topic, checkEveryMs = defaultCheckEveryMs, logger, tracer = untraced }: Dependencies,
   stop: AbortSignal, report: (state: RelayState) => void = () => undefined,
 ): Promise<void> {
-  const alarm = createAlarm(stop);
-  const unsubscribe = signal.subscribe(context, alarm.ring);
+  const news = new Wakeable();
+  const unsubscribe = signal.subscribe(context, () => { news.wake(); });
   try {
     const { epoch } = await store.head();
     // The position of a partition's last event is its end of the chain; the greatest of them is how far the log is published.
     let published = await checkpoints.load(relayCheckpoint);
     const last = new Map(Object.entries(published) as [Source, number][]);
     let after = Math.max(0, ...last.values());
-    const read = async (from: number) => (await store.readLog({ after: from, limit: pageSize + 1 })).events;
-    let ahead: ReturnType<typeof read> | undefined;
+    const pageBehind = createPages(store, pageSize);
 
     async function publish(links: readonly Link[]): Promise<void> {
       const messages = links.map(({ source, prev, event }) => encodeMessage(event, { prev, partition: Number(source.slice(source.indexOf('/') + 1)), epoch }, codec));
@@ -108,17 +108,10 @@ export async function runRelay(
         if (!await topic.unchanged(context)) await mend(topic);
         checkedAt = performance.now();
       }
-      alarm.reset();
-      const found = await (ahead ?? read(after));
-      ahead = undefined;
-      const events = found.slice(0, pageSize);
-      const next = found[pageSize];
+      const { seen } = news;
+      const { events, next } = await pageBehind(after);
       const end = events.at(-1);
       if (end !== undefined) {
-        if (next !== undefined) {
-          ahead = read(end.position);
-          ahead.catch(() => undefined);
-        }
         report({ context, published, position: after, behindSince: events[0]?.recordedAt ?? null });
         await publish(chained(events, partitions, last));
         const reached: Progress = Object.fromEntries(last);
@@ -129,7 +122,7 @@ export async function runRelay(
       report({ context, published, position: after, behindSince: next?.recordedAt ?? null });
       if (next !== undefined) continue;
       if (end !== undefined) await pause(paceMs, stop);
-      await alarm.wait(pollMs);
+      await news.wait(seen, pollMs, stop);
     }
   } finally {
     unsubscribe();

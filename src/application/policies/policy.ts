@@ -1,6 +1,7 @@
 import type { Context, EventsOf } from '../../domain/events.js';
 import { Rejection } from '../../domain/shared/rejection.js';
 import type { CommandOutcome, Request } from '../commands/execute.js';
+import { mayPass } from '../commands/passing.js';
 import { furthest } from '../log/partition.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { EventFeed, FeedBatch, Progress } from '../ports/event-feed.js';
@@ -28,9 +29,6 @@ interface Dependencies<Command> {
   tracer?: Tracer;
 }
 
-/** An outage is tried again; any other refusal of a policy's command is a finding for the operator, and the others go on. */
-const passing: ReadonlySet<string> = new Set(['log.unavailable', 'stream.conflict', 'idempotency.in-progress']);
-
 /** Nobody waits for the answer: a slow log is no outage. */
 const patienceMs = 30_000;
 
@@ -55,7 +53,8 @@ export async function runPolicy<From extends Context, Command>(
         idempotency: { key: metadata.id, digest: metadata.id },
       }));
     } catch (error) {
-      if (!(error instanceof Rejection) || passing.has(error.code)) throw error;
+      // What may pass is tried again; any other refusal is a finding for the operator, and the others go on.
+      if (!(error instanceof Rejection) || mayPass(error)) throw error;
       logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');
     }
   }

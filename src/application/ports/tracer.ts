@@ -31,3 +31,6 @@ export interface Tracer {
 export const untraced: Tracer = {
   span: (_name, { parent }, work) => work({ traceparent: parent, set: () => undefined }),
 };
+
+/** `traceparent` of W3C Trace Context. */
+export const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;

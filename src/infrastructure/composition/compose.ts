@@ -5,7 +5,7 @@ import type { WorkerStatus } from '../../application/concurrency/supervisor.js';
 import { createCustomerCommands, type CustomerCommands } from '../../application/customers/customer-commands.js';
 import { createCustomerQueries, type CustomerQueries } from '../../application/customers/customer-queries.js';
 import { createBehindLog } from '../../application/log/behind-log.js';
-import { beginEpoch } from '../../application/log/new-epoch.js';
+import { beginEpoch } from '../../application/log/epoch.js';
 import { createPartitionHeads } from '../../application/log/partition-heads.js';
 import type { RelayState } from '../../application/log/relay.js';
 import { createTokenCheck, type TokenCheck } from '../../application/log/token.js';

@@ -9,7 +9,7 @@ import { within } from '../../application/concurrency/within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, passes, refusingFaults, told } from './elasticsearch-client.js';
 import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
 import { createGeneration, createIndex, fieldName, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';
-import { share } from './share.js';
+import { share } from '../../application/concurrency/share.js';
 
 const facetSize = 100;
 /** A query that is not answered is refused; a projector can wait longer. */

@@ -1,6 +1,7 @@
 import Joi from 'joi';
 import { contentType, type Envelope } from '../../application/log/message.js';
 import type { Message } from '../../application/ports/event-publisher.js';
+import { traceparentPattern } from '../../application/ports/tracer.js';
 import type { CreditRefusal } from '../../domain/customers/customer.js';
 import { contextOf, type EventOfType, type EventType } from '../../domain/events.js';
 import { address, contactName, creditLimitMinor, currency, email, identifier, line, minor, name, reason, text } from './command-schemas.js';
@@ -53,7 +54,7 @@ export const eventSchemas: EventSchemas = {
   OrderCancelled: { means: 'The order was called off: it ends here.', data: { orderId, customerId, reason: reason.required(), totalMinor, at } },
 };
 
-const traceparent = Joi.string().pattern(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'a traceparent').description('W3C Trace Context: the span that stored the event');
+const traceparent = Joi.string().pattern(traceparentPattern, 'a traceparent').description('W3C Trace Context: the span that stored the event');
 
 const headers: Record<keyof Message['headers'], Joi.Schema> = {
   'content-type': Joi.string().valid(contentType).description('CloudEvents in the structured mode; a message that was published by an early version has none'),

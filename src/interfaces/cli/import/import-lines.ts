@@ -13,6 +13,7 @@ import type { Service } from '../../../infrastructure/composition/compose.js';
 import { canonical } from '../../schemas/canonical.js';
 import { commandFields, customerCommandTypes, identifier, orderCommandTypes, validate, type CommandType } from '../../schemas/command-schemas.js';
 import { instant } from '../../schemas/instants.js';
+import { share } from '../../../application/concurrency/share.js';
 import { parseStrictJson } from '../../schemas/strict-json.js';
 import { RejectedLines } from './rejected-lines.js';
 import { throughOutages } from './through-outages.js';
@@ -67,7 +68,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
   /** Customers with lines whose consequences may not be there yet. */
   const unsettled = new Set<string>();
   const patiently = <T>(work: () => Promise<T>) => throughOutages({ outageMs, stop, onWaiting }, work);
-  const settled = shared(() => patiently(() => service.settled(policyTimeoutMs)));
+  const settled = share(() => patiently(() => service.settled(policyTimeoutMs)));
   const open = new Set<Promise<void>>();
   let failure: Error | undefined;
   const rejected = new RejectedLines(rejectedFile, (error) => { failure ??= error; });
@@ -189,23 +190,6 @@ export function understand(bytes: Buffer): Line | Rejection {
 function keysOf({ type, orderId }: Line, customerId: string | undefined): string[] {
   const credit = orderId === undefined || consequential.has(type);
   return [...(customerId === undefined || !credit ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
-}
-
-/** Those who ask while `work` runs share its next run: it must have begun after they asked. */
-function shared(work: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
-  const begin = () => {
-    next = undefined;
-    const mine = work().finally(() => { if (running === mine) running = undefined; });
-    running = mine;
-    return mine;
-  };
-  return () => {
-    if (running === undefined) return begin();
-    next ??= running.then(begin, begin);
-    return next;
-  };
 }
 
 function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {

@@ -11,7 +11,7 @@ import type { Clock } from '../../../application/ports/clock.js';
 import type { CommandInbox } from '../../../application/ports/command-queue.js';
 import type { Ids } from '../../../application/ports/ids.js';
 import type { Logger } from '../../../application/ports/logger.js';
-import type { Span, Tracer } from '../../../application/ports/tracer.js';
+import { traceparentPattern, type Span, type Tracer } from '../../../application/ports/tracer.js';
 import type { RelayState } from '../../../application/log/relay.js';
 import type { Traces } from '../../../application/queries/traces.js';
 import { contexts } from '../../../domain/events.js';
@@ -131,7 +131,7 @@ function traced(route: Route, tracer: Tracer, answer: (request: Request, respons
 }
 
 function traceparentOf({ headers: { traceparent } }: IncomingMessage): string | undefined {
-  return typeof traceparent === 'string' && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent) ? traceparent : undefined;
+  return typeof traceparent === 'string' && traceparentPattern.test(traceparent) ? traceparent : undefined;
 }
 
 function answering(route: Route, dependencies: HttpDependencies, metrics: Metrics) {
