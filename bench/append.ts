@@ -65,7 +65,7 @@ export async function benchAppend(rounds: number, baseline: 'identity' | 'gaples
       }
     }
     const { position } = await store.head();
-    const { rows: [own] } = await database.reads.query<{ n: number }>('select count(*) as n from events');
+    const { rows: [own] } = await database.statements.query<{ n: number }>('select count(*) as n from events');
     if (own?.n !== position) throw new Error('there is a hole in the positions');
     return compare(`append of 2 events, 64 in flight, gapless, against one statement per append, ${baseline === 'identity' ? 'with holes (identity column)' : 'gapless (a lock per append)'}, on ${server.name}`, 'appends/s', figures.ours, figures.baseline);
   } finally {
@@ -90,7 +90,7 @@ export async function benchStreamRead(rounds: number): Promise<Comparison> {
     const stream = (n: number) => `order-${n % 50}`;
     const figures = await inTurn(rounds, 2_000, {
       ours: (n) => store.readStream(stream(n)),
-      baseline: (n) => database.reads.query({ ...bare, values: [stream(n)] }),
+      baseline: (n) => database.statements.query({ ...bare, values: [stream(n)] }),
     });
     return compare('read a stream of 100 events, against the bare SELECT', 'streams/s', figures.ours, figures.baseline);
   } finally {

@@ -54,7 +54,7 @@ export async function benchList(rounds: number, events = 60_000): Promise<Compar
     const store = await new PostgresViewStores(() => views).open(orders);
     const feed = new LogFeed(stores, signal, partitions);
     await until(feed, events, (endsAt) => runProjector(orders, { store, feed: endsAt.feed, stores, clock, logger }, endsAt.stop));
-    await views.writes.query('analyze');
+    await views.appends.query('analyze');
     const bare = {
       name: 'bare', text: `select id, document, count(*) over () as total from orders_r1_keys k join orders_r1 d using (id)
         where not k.deleted and "f_customerId" = $1 and f_status = $2 order by "f_placedAt" desc, id desc limit 20`,
@@ -62,7 +62,7 @@ export async function benchList(rounds: number, events = 60_000): Promise<Compar
     const customer = (n: number) => `c-${n % 997}`;
     const figures = await inTurn(rounds, 2_000, {
       ours: (n) => store.find({ where: [{ field: 'customerId', in: [customer(n)] }, { field: 'status', in: ['shipped'] }], sort: { field: 'placedAt', descending: true }, limit: 20 }),
-      baseline: (n) => views.reads.query({ ...bare, values: [customer(n), 'shipped'] }),
+      baseline: (n) => views.statements.query({ ...bare, values: [customer(n), 'shipped'] }),
     });
     return compare('a page of a customer\'s orders with its total, against its bare SQL', 'queries/s', figures.ours, figures.baseline);
   } finally {

@@ -59,15 +59,15 @@ describe('the command queue in PostgreSQL', function () {
     await queue.finish(await lease(), done);
     await pruneIdempotency(database, 24);
     expect(await queue.list({ limit: 10 })).to.have.length(3);
-    await database.reads.query("update commands set finished_at = finished_at - interval '25 hours'");
+    await database.statements.query("update commands set finished_at = finished_at - interval '25 hours'");
     await pruneIdempotency(database, 24);
     expect((await queue.list({ limit: 10 })).map(({ status }) => status)).to.deep.equal(['accepted', 'accepted']);
   });
 
   it('finds what is due among many that ended or wait behind others', async () => {
-    await database.reads.query(`insert into commands (command_id, stream, command, principal, status, finished_at)
+    await database.statements.query(`insert into commands (command_id, stream, command, principal, status, finished_at)
       select 'old-' || n, 's-' || n % 100, '{}', 'p', 'succeeded', now() from generate_series(1, 100000) n`);
-    await database.reads.query("insert into commands (command_id, stream, command, principal, status) select 'behind-' || n, 's', '{}', 'p', 'accepted' from generate_series(1, 50000) n");
+    await database.statements.query("insert into commands (command_id, stream, command, principal, status) select 'behind-' || n, 's', '{}', 'p', 'accepted' from generate_series(1, 50000) n");
     const roomy = new PostgresCommandQueue(database, 1_000_000);
     const began = performance.now();
     for (let n = 0; n < 20; n++) {

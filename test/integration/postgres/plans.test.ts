@@ -64,7 +64,7 @@ onEachPostgres('Plans', (server) => {
     for (const [state, before] of [['never analyzed', ''], ['analyzed while empty', 'vacuum analyze']] as const) {
       it(`appends by index with plans that were made on empty tables, ${state}, once these have grown`, async () => {
         if (before !== '') for (const table of ['events', 'idempotency', 'unique_keys']) await owner.query(`${before} ${table}`);
-        const client = await database.writes.connect();
+        const client = await database.appends.connect();
         try {
           // After five runs PostgreSQL may keep a plan for good.
           for (let n = 0; n < 8; n++) await append(client);
@@ -80,7 +80,7 @@ onEachPostgres('Plans', (server) => {
 
     it('leases, ends and adds commands by index, likewise', async () => {
       await owner.query('vacuum analyze commands');
-      const client = await database.reads.connect();
+      const client = await database.statements.connect();
       let number = 0;
       const round = () => scannedBy(client, ['commands'], async () => {
         const id = `c-${++number}`;

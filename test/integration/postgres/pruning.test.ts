@@ -47,7 +47,7 @@ describe('forgetting the results of old requests', function () {
     const pruning = pruneHourly([database], 24, { ...quiet, warn });
     try {
       await eventually('it failed', async () => warn.callCount > 0);
-      const query = sinon.spy(database.reads, 'query');
+      const query = sinon.spy(database.statements, 'query');
       clock.tick(3_600_000);
       await eventually('it was tried again', async () => query.callCount === 1);
       await owner.query('alter table orders.elsewhere rename to idempotency');

@@ -41,7 +41,7 @@ onEachPostgres('Sessions', (server) => {
     };
 
     it('set what they depend on, whatever the defaults are', async () => {
-      const { writes, reads, derived, connect } = database!;
+      const { appends, statements, derived, connect } = database!;
       const expected = {
         jit: 'off', timezone: 'UTC', datestyle: 'ISO, DMY', standard_conforming_strings: 'on', array_nulls: 'on', search_path: 'orders', role: 'orderfold_orders',
         default_transaction_isolation: 'read committed', default_transaction_deferrable: 'off', synchronous_commit: 'on',
@@ -49,7 +49,7 @@ onEachPostgres('Sessions', (server) => {
       };
       const own = { owner: await connect('owner'), runtime: await connect('runtime') };
       try {
-        const sessions = await Promise.all([writes, reads, derived, own.runtime, own.owner].map((client) => settingsOf(client, Object.keys(expected))));
+        const sessions = await Promise.all([appends, statements, derived, own.runtime, own.owner].map((client) => settingsOf(client, Object.keys(expected))));
         expect(sessions).to.deep.equal([expected, expected, { ...expected, synchronous_commit: 'off' }, expected, { ...expected, role: 'none' }]);
       } finally {
         await own.owner.end();
@@ -76,7 +76,7 @@ onEachPostgres('Sessions', (server) => {
       } finally {
         await client.end();
       }
-      expect(await settingsOf(database!.writes, ['synchronous_commit'])).to.include({ synchronous_commit: 'remote_apply' });
+      expect(await settingsOf(database!.appends, ['synchronous_commit'])).to.include({ synchronous_commit: 'remote_apply' });
     });
   });
 });

@@ -10,9 +10,10 @@ export type Schema = Context | 'views';
 export interface Database {
   readonly url: string;
   readonly schema: Schema;
-  /** Few connections: a log's group commit uses two. */
-  readonly writes: pg.Pool;
-  readonly reads: pg.Pool;
+  /** For the log's group commit, which uses two connections. */
+  readonly appends: pg.Pool;
+  /** For all else that is answered at once: look-ups, lists, and the small changes of queues and snapshots. */
+  readonly statements: pg.Pool;
   /**
    * For what is folded from a log and can be folded again, views and checkpoints: a commit does not wait for the disk. A crash of the server may lose the
    * last ones, together and from the end; what they were made from is delivered again.
@@ -48,15 +49,15 @@ export function openDatabase(url: string, schema: Schema): Database {
     pool.on('release', (error) => { if (isLost(error)) interruptions++; });
     return pool;
   };
-  const writes = pool(2);
+  const appends = pool(2);
   // A customer may have ten orders or a tenth of all: each list is planned for what it asks for, and only its text is read once.
-  const reads = pool(6, schema === 'views' ? { ...runtime, plan_cache_mode: 'force_custom_plan' } : runtime);
+  const statements = pool(6, schema === 'views' ? { ...runtime, plan_cache_mode: 'force_custom_plan' } : runtime);
   const derived = pool(2, { ...runtime, synchronous_commit: 'off' }, derivedMs);
   return {
     url,
     schema,
-    writes,
-    reads,
+    appends,
+    statements,
     derived,
     get interruptions() { return interruptions; },
     async connect(as) {
@@ -68,7 +69,7 @@ export function openDatabase(url: string, schema: Schema): Database {
       return client;
     },
     async close() {
-      await Promise.all([writes.end(), reads.end(), derived.end()]);
+      await Promise.all([appends.end(), statements.end(), derived.end()]);
     },
   };
 }

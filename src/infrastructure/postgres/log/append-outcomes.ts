@@ -18,7 +18,7 @@ export function outcomesOf(requests: readonly AppendRequest[], rows: readonly Ou
 
 /** Those of a batch that are stored, by their index in it. An append without events is not looked for: repeated, its idempotency key answers. */
 export async function lookUp(database: Database, requests: readonly AppendRequest[]): Promise<Map<number, AppendOutcome>> {
-  const client = await database.writes.connect();
+  const client = await database.appends.connect();
   try {
     await client.query('begin');
     await client.query('select from head for update');

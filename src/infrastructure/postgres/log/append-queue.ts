@@ -138,7 +138,7 @@ export class AppendQueue<C extends Context> {
   private async commit(taken: readonly Pending<C>[]): Promise<void> {
     let client: PoolClient;
     try {
-      client = await this.database.writes.connect();
+      client = await this.database.appends.connect();
     } catch (error) {
       const outage = outageOf(error);
       if (outage !== undefined) await this.putBack(taken, outage);

@@ -7,7 +7,7 @@ export class PostgresCheckpointStore implements CheckpointStore {
   constructor(private readonly database: Database) {}
 
   async load(name: string): Promise<Progress> {
-    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ source: string; position: number }>(
+    const { rows } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ source: string; position: number }>(
       'select source, position from checkpoints where name = $1', [name]));
     return Object.fromEntries(rows.map(({ source, position }) => [source, position]));
   }

@@ -65,7 +65,7 @@ export class PostgresCommandQueue implements CommandQueue {
   }
 
   async depth(): Promise<number> {
-    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ depth: number }>('select count(*) as depth from commands where finished_at is null'));
+    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ depth: number }>('select count(*) as depth from commands where finished_at is null'));
     return row?.depth ?? 0;
   }
 
@@ -85,7 +85,7 @@ export class PostgresCommandQueue implements CommandQueue {
   }
 
   async renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
-    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ command_id: string; fence: number }>(
+    const { rows } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ command_id: string; fence: number }>(
       `update commands c set due = clock_timestamp() + make_interval(secs => $3 / 1000.0) from unnest($1::text[], $2::int[]) as held(command_id, fence)
        where c.command_id = held.command_id and c.fence = held.fence and c.status = 'running' returning c.command_id, c.fence`,
       [leases.map(({ command }) => command.commandId), leases.map(({ fence }) => fence), Math.min(leaseMs, longestLeaseMs)]));
@@ -93,14 +93,14 @@ export class PostgresCommandQueue implements CommandQueue {
   }
 
   async finish({ command: { commandId }, fence }: LeaseName, end: CommandEnd): Promise<boolean> {
-    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.reads.query<{ kept: boolean }>(
+    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ kept: boolean }>(
       { name: 'finish-command', text: 'select finish_command($1, $2, $3, $4) as kept', values: [commandId, fence, end.status, JSON.stringify(end)] }));
     this.news.wake();
     return row?.kept === true;
   }
 
   private query(text: string, values: unknown[], name?: string) {
-    return this.database.reads.query<Row>({ text, values, ...(name !== undefined && { name }) });
+    return this.database.statements.query<Row>({ text, values, ...(name !== undefined && { name }) });
   }
 
   /** The answer may be lost after the commit: what is asked for here may be asked again, and is until the answer is known or the caller should hear that it is not. */

@@ -62,14 +62,14 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
 
   async head(): Promise<LogHead> {
     const { rows } = await refusingOutages('log.unavailable', () =>
-      this.database.reads.query<LogHead>({ name: 'head', text: 'select position, epoch from head' }));
+      this.database.statements.query<LogHead>({ name: 'head', text: 'select position, epoch from head' }));
     const [head] = rows;
     if (head === undefined) throw new Error(`the log of ${this.context} has no head row`);
     return head;
   }
 
   async findResult({ principal, key }: IdempotencyKey): Promise<StoredResult | undefined> {
-    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<StoredResult>(
+    const { rows } = await refusingOutages('log.unavailable', () => this.database.statements.query<StoredResult>(
       { name: 'find-result', text: 'select digest, response from idempotency where principal = $1 and key = $2', values: [principal, key] }));
     return rows[0];
   }
@@ -79,7 +79,7 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
     if (this.appends.trouble === undefined) return;
     // What is asked of it is space: a row that is larger than what is left anywhere in a page.
     await refusingOutages('log.unavailable', async () => {
-      const client = await this.database.writes.connect();
+      const client = await this.database.appends.connect();
       try {
         await client.query('begin');
         await client.query(`insert into events (position, stream, version, type, schema_version, data, metadata, recorded_at)
@@ -95,7 +95,7 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
   }
 
   private async read(query: QueryConfig): Promise<Row[]> {
-    const { rows } = await refusingOutages('log.unavailable', () => this.database.reads.query<Row>({ ...query, rowMode: 'array' }));
+    const { rows } = await refusingOutages('log.unavailable', () => this.database.statements.query<Row>({ ...query, rowMode: 'array' }));
     return rows;
   }
 

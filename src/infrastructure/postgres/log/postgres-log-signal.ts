@@ -41,7 +41,7 @@ export class PostgresLogSignal implements LogSignal {
     do {
       this.notifying.set(context, 'once');
       // Lost with the connection: readers poll as well.
-      await this.databases[context]?.reads.query(`notify ${channel(context)}`).catch(() => undefined);
+      await this.databases[context]?.statements.query(`notify ${channel(context)}`).catch(() => undefined);
     } while (this.notifying.get(context) === 'again');
     this.notifying.delete(context);
   }

@@ -17,7 +17,7 @@ const statements = [
 export async function pruneIdempotency(database: Database, hours: number, stop: AbortSignal = new AbortController().signal): Promise<void> {
   for (const statement of statements) {
     for (let deleted = chunk; deleted === chunk && !stop.aborted;) {
-      deleted = (await database.reads.query(statement, [hours, chunk])).rowCount ?? 0;
+      deleted = (await database.statements.query(statement, [hours, chunk])).rowCount ?? 0;
       if (deleted === chunk) await pause(restMs, stop);
     }
   }

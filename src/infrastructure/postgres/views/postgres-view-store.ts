@@ -104,7 +104,7 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
   }
 
   private ask<R extends object>(name: string | undefined, text: string, values: unknown[]) {
-    return refusingOutages('view.unavailable', () => this.database.reads.query<R>({ ...(name !== undefined && { name }), text, values }));
+    return refusingOutages('view.unavailable', () => this.database.statements.query<R>({ ...(name !== undefined && { name }), text, values }));
   }
 }
 

@@ -16,11 +16,11 @@ export interface Principal {
 export type Authenticate = (authorization: string | undefined) => Promise<Principal> | Principal;
 
 /** With AUTH=off: everybody may do everything. */
-export const anybody: Authenticate = () => anonymous;
+export const withoutAuthentication: Authenticate = () => anonymous;
 const anonymous: Principal = { id: 'anonymous', scopes: new Set(scopes) };
 
 /** Who asks for what is public. */
-export const nobody: Principal = { id: 'nobody', scopes: new Set() };
+export const publicPrincipal: Principal = { id: 'nobody', scopes: new Set() };
 
 /** Names that the service does things under itself: whoever comes with one has idempotency keys of their own, and another name in the events. */
 const reserved = /^(?:import|anonymous|nobody|(?:policy|token):.*)$/s;

@@ -18,7 +18,7 @@ import { contexts } from '../../../domain/events.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
 import { canonical } from '../../schemas/canonical.js';
 import { admissionOf } from './admission.js';
-import { anybody, authorize, nobody, type Authenticate } from '../request/access.js';
+import { withoutAuthentication, authorize, publicPrincipal, type Authenticate } from '../request/access.js';
 import { asyncApiOf, type Topics } from '../contract/asyncapi.js';
 import { createCursors } from '../request/cursor.js';
 import { commandRoutes } from '../routes/commands.routes.js';
@@ -87,7 +87,7 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.set('query parser', false);
   assertScopes(routes);
   // Before everything, health and documentation too.
-  if (dependencies.authenticate === anybody) app.use((request, _response, next) => { refuseOtherNames(request.headers); next(); });
+  if (dependencies.authenticate === withoutAuthentication) app.use((request, _response, next) => { refuseOtherNames(request.headers); next(); });
   for (const route of routes) app[route.method](route.path, traced(route, dependencies.tracer, answering(route, dependencies, metrics)));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
@@ -169,7 +169,7 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
 }
 
 async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies, traceparent: string | undefined): Promise<Call> {
-  const principal = route.scopes === 'public' ? nobody : await authenticate(request.headers.authorization);
+  const principal = route.scopes === 'public' ? publicPrincipal : await authenticate(request.headers.authorization);
   if (route.scopes !== 'public') authorize(principal, route.scopes);
   const params = checked(route, 'params', request.params, (path) => `{${String(path[0])}}`) as Record<string, string>;
   const query = checked(route, 'query', queryOf(request), (path) => `?${String(path[0] ?? '')}`);
