@@ -43,6 +43,12 @@ export interface RelayState {
   error?: string;
 }
 
+/** Milliseconds since the oldest event that is not published was stored; `null` where a failure leaves that unknown. */
+export function relayLagMs({ behindSince, error }: RelayState, now: Date): number | null {
+  if (behindSince !== null) return Math.max(0, now.getTime() - Date.parse(behindSince));
+  return error === undefined ? 0 : null;
+}
+
 export const relayCheckpoint = 'relay';
 const pageSize = 2_000;
 const pollMs = 400;

@@ -35,53 +35,54 @@ interface Parts {
   clock: Clock;
 }
 
+/** Asked anew at each call, and no part for long. */
 export interface Health {
-  /** The parts of the service, and whether they work: asked anew at each call, and none of them for long. */
-  components(): Promise<Component[]>;
+  /** The parts of the service, and whether they work. */
+  readiness(): Promise<{ components: Component[]; views: ViewState[] }>;
   viewStates(): Promise<ViewState[]>;
 }
 
 export function createHealth({ stores, views, statuses, clock }: Parts): Health {
+  const viewStates = () => Promise.all(views.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
+    try {
+      return { name, revision, progress: await promptly(() => store.progress()) };
+    } catch (error) {
+      return { name, revision, progress: undefined, error: (error as Error).message };
+    }
+  }));
   return {
-    async components() {
-      const asked = await Promise.all([
-        ...(Object.entries(stores) as [string, EventStore][]).map(([context, store]) => ask(`log of ${context}`, true, () => store.check())),
-        // Commands do without the views: one that is away must not take the whole process out of service.
-        ...views.map(({ view, store }) => ask(`view ${view.name}`, false, async () => { refuseOld(await store.progress(), clock.now()); })),
-      ]);
-      return [...asked, ...statuses.map(componentOf)];
+    viewStates,
+    async readiness() {
+      const [logs, states] = await Promise.all([Promise.all((Object.entries(stores) as [string, EventStore][]).map(([context, store]) => logOf(context, store))), viewStates()]);
+      return { components: [...logs, ...states.map((state) => viewOf(state, clock.now())), ...statuses.map(workerOf)], views: states };
     },
-    viewStates: () => Promise.all(views.map(async ({ view: { name, revision }, store }): Promise<ViewState> => {
-      try {
-        return { name, revision, progress: await promptly(() => store.progress()) };
-      } catch (error) {
-        return { name, revision, progress: undefined, error: (error as Error).message };
-      }
-    })),
   };
 }
 
-function componentOf({ name, state, error }: WorkerStatus): Component {
-  const status = state === 'running' ? 'up' : state === 'standby' ? 'standby' : 'down';
-  return { name, vital: false, status, ...(error !== undefined && { error }) };
+async function logOf(context: string, store: EventStore): Promise<Component> {
+  const log = { name: `log of ${context}`, vital: true };
+  try {
+    await promptly(() => store.check());
+    return { ...log, status: 'up' };
+  } catch (error) {
+    return { ...log, status: 'down', error: (error as Error).message };
+  }
 }
 
-async function ask(name: string, vital: boolean, question: () => Promise<unknown>): Promise<Component> {
-  try {
-    await promptly(question);
-    return { name, vital, status: 'up' };
-  } catch (error) {
-    return { name, vital, status: 'down', error: (error as Error).message };
-  }
+/** Commands do without the views: one that is away must not take the whole process out of service. */
+function viewOf({ name, progress, error }: ViewState, now: Date): Component {
+  const view = { name: `view ${name}`, vital: false };
+  if (error !== undefined) return { ...view, status: 'down', error };
+  const lag = progress === undefined ? 0 : lagMs(progress, now);
+  return lag > oldAfterMs ? { ...view, status: 'down', error: `it is ${Math.round(lag / 1_000)} s behind` } : { ...view, status: 'up' };
+}
+
+function workerOf({ name, state, error }: WorkerStatus): Component {
+  const status = state === 'running' ? 'up' : state === 'standby' ? 'standby' : 'down';
+  return { name, vital: false, status, ...(error !== undefined && { error }) };
 }
 
 /** Whoever looks at the whole service does not wait long for one silent part of it. */
 function promptly<T>(question: () => Promise<T>): Promise<T> {
   return within(componentTimeoutMs, () => new Error('no answer'), question());
-}
-
-/** @throws Error that says how old its answers are */
-function refuseOld(progress: ViewProgress | undefined, now: Date): void {
-  const lag = progress === undefined ? 0 : lagMs(progress, now);
-  if (lag > oldAfterMs) throw new Error(`it is ${Math.round(lag / 1_000)} s behind`);
 }

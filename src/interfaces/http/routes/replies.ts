@@ -3,6 +3,7 @@ import { formatToken } from '../../../application/log/token.js';
 import type { Clock } from '../../../application/ports/clock.js';
 import type { ViewPage, ViewProgress } from '../../../application/ports/view-store.js';
 import { highestApplied, lagMs } from '../../../application/views/progress.js';
+import type { ViewState } from '../../../infrastructure/composition/health.js';
 import type { Cursors } from '../request/cursor.js';
 import type { Reply } from './route.js';
 
@@ -48,4 +49,9 @@ export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets 
       ...(facets !== undefined && { facets: Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []])) }),
     },
   };
+}
+
+export function viewBody({ name, revision, progress, error }: ViewState, clock: Clock): object {
+  const lag = progress === undefined ? null : lagMs(progress, clock.now());
+  return { name, revision, positions: progress?.applied ?? {}, lagMs: lag, checkedAt: progress?.checkedAt ?? null, ...(error !== undefined && { error }) };
 }

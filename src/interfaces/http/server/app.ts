@@ -26,8 +26,11 @@ import { customerRoutes } from '../routes/customers.routes.js';
 import { refuseOtherNames } from './loopback.js';
 import { createMetrics, type Metrics } from './metrics.js';
 import { openApiOf } from '../contract/openapi.js';
-import { operatingRoutes } from '../routes/operating.routes.js';
-import type { Component, ViewState } from '../../../infrastructure/composition/health.js';
+import { healthRoutes } from '../routes/health.routes.js';
+import { operationsRoutes } from '../routes/operations.routes.js';
+import { problemRoutes } from '../routes/problems.routes.js';
+import { traceRoutes } from '../routes/traces.routes.js';
+import type { Health } from '../../../infrastructure/composition/health.js';
 import { orderRoutes } from '../routes/orders.routes.js';
 import { problemOf } from '../contract/problem.js';
 import { seenBy } from '../request/request-headers.js';
@@ -36,15 +39,13 @@ import type { Call, Reply, Route } from '../routes/route.js';
 import { parseStrictJson } from '../../schemas/strict-json.js';
 import { swaggerPages } from './swagger-pages.js';
 
-export interface HttpDependencies {
+export interface HttpDependencies extends Health {
   /** The contexts that this process serves. */
   customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
   orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
   traces: Traces;
   /** Asked for each token that a request brings. */
   tokens: TokenCheck;
-  components: () => Promise<Component[]>;
-  viewStates: () => Promise<ViewState[]>;
   relays: () => readonly RelayState[];
   topics: Topics;
   authenticate: Authenticate;
@@ -74,7 +75,10 @@ export function routesOf(dependencies: HttpDependencies, metrics: Metrics): Rout
     ...(orders === undefined ? [] : orderRoutes({ ...shared, ...orders })),
     ...(customers === undefined ? [] : customerRoutes({ ...shared, ...customers })),
     ...commandRoutes(shared),
-    ...operatingRoutes({ ...shared, ...(orders !== undefined && { orderQueries: orders.queries }) }),
+    ...healthRoutes(shared),
+    ...operationsRoutes({ ...shared, ...(orders !== undefined && { orderQueries: orders.queries }) }),
+    ...traceRoutes(shared),
+    ...problemRoutes(),
   ];
 }
 
