@@ -1,17 +1,15 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
 import type { Progress } from '../../application/ports/event-feed.js';
-import type { Condition, FacetCount, Place, StoredDocument, View, ViewDeclaration, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
-import { fieldAt } from '../../application/views/declaration.js';
+import type { StoredDocument, View, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
 import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
-import { countedUpTo, totalOf } from '../../application/views/total.js';
 import { OperatorError } from '../process/operator-error.js';
+import { share } from '../../application/concurrency/share.js';
 import { within } from '../../application/concurrency/within.js';
 import { ElasticsearchFault, faultOf, faultOfAnswer, passes, refusingFaults, told } from './elasticsearch-client.js';
-import { documentOf, ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
-import { createGeneration, createIndex, fieldName, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';
-import { share } from '../../application/concurrency/share.js';
+import { ElasticsearchDocuments, type Source } from './elasticsearch-documents.js';
+import { createGeneration, createIndex, generationBehind, indexBehind, indexNamesOf, nextGeneration, type Generation } from './elasticsearch-index.js';
+import { pageOf, searchFor, type Aggregations } from './elasticsearch-query.js';
 
-const facetSize = 100;
 /** A query that is not answered is refused; a projector can wait longer. */
 const queryTimeoutMs = 4_000;
 /** No document has this id: those begin with a letter or a digit. */
@@ -98,32 +96,13 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
     });
   }
 
-  find({ where, words, sort, limit, after, countUpTo = countedUpTo, facets = [] }: ViewQuery): Promise<ViewPage<D>> {
+  find(query: ViewQuery): Promise<ViewPage<D>> {
     return this.answering(async () => {
-      const filter = [{ term: { deleted: false } }, ...where.map((condition) => holds(this.view, condition)), ...(words === undefined ? [] : occur(words))];
-      const order = sort.descending ? 'desc' : 'asc';
+      const search = searchFor(this.view, query);
       // Before the documents: what it says has been applied can then be found.
       const found = await this.latestProgress();
-      const { hits, aggregations } = await this.client.search<Source<D>, Record<string, estypes.AggregationsMultiBucketAggregateBase<Bucket>>>({
-        index: this.alias,
-        query: { bool: { filter } },
-        sort: [{ [this.field(sort.field)]: { order } }, { id: { order } }],
-        ...(after !== undefined && { search_after: [isDate(this.view, sort.field) ? Date.parse(String(after[0])) : after[0], after[1]] }),
-        size: limit + 1,
-        track_total_hits: countUpTo === 0 ? false : countUpTo === Infinity ? true : countUpTo + 1,
-        allow_partial_search_results: false,
-        _source_excludes: ['words', 'fields'],
-        ...(facets.length > 0 && { aggregations: Object.fromEntries(facets.map((path) => [path, facet(this.view, path, this.field(path))])) }),
-      });
-      const shown = hits.hits.slice(0, limit);
-      const last = shown.at(-1)?.sort;
-      return {
-        items: shown.flatMap(({ _source }) => (_source === undefined ? [] : [documentOf(_source)])),
-        ...totalOf(typeof hits.total === 'number' ? hits.total : hits.total?.value ?? 0, countUpTo),
-        ...(hits.hits.length > limit && last !== undefined && { next: this.behind(last, sort.field) }),
-        facets: Object.fromEntries(facets.map((path) => [path, countsOf(aggregations?.[path])])),
-        progress: progressOf(found) ?? notBegun,
-      };
+      const answer = await this.client.search<Source<D>, Aggregations>({ index: this.alias, ...search });
+      return { ...pageOf(this.view, query, answer), progress: progressOf(found) ?? notBegun };
     });
   }
 
@@ -137,10 +116,10 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       }
       const next = await nextGeneration(this.client, indexNamesOf(this.view, this.options.indexPrefix));
       await createGeneration(this.client, this.view, next);
+      const actions: estypes.IndicesUpdateAliasesAction[] = [{ add: { index: next, alias: this.alias } }];
+      if (old !== undefined) actions.push({ remove_index: { index: old.index } });
       try {
-        await this.client.indices.updateAliases({
-          actions: [{ add: { index: next, alias: this.alias } }, ...(old === undefined ? [] : [{ remove_index: { index: old.index } }])],
-        });
+        await this.client.indices.updateAliases({ actions });
       } catch (error) {
         const now = await indexBehind(this.client, this.alias);
         if (now === undefined || now === old?.index) throw error;
@@ -204,9 +183,14 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
   }
 
   private async readProgress(): Promise<FoundProgress> {
-    const { body, statusCode } = await this.client.get<StoredProgress>({ index: this.alias, id: progressId }, { ignore: [404], meta: true, requestTimeout: queryTimeoutMs });
+    const { body, statusCode } = await this.client.get<StoredProgress>(
+      { index: this.alias, id: progressId }, { ignore: [404], meta: true, requestTimeout: queryTimeoutMs },
+    );
     const { error } = body as { error?: { type?: string } };
-    if (error !== undefined) throw new ElasticsearchFault(faultOfAnswer(statusCode, error.type) ?? 'unreachable', `the progress of ${this.alias} cannot be read: ${error.type ?? ''}`);
+    if (error !== undefined) {
+      const fault = faultOfAnswer(statusCode, error.type) ?? 'unreachable';
+      throw new ElasticsearchFault(fault, `the progress of ${this.alias} cannot be read: ${error.type ?? ''}`);
+    }
     const { _index: index, found, _source: stored, _seq_no: seqNo, _primary_term: primaryTerm } = body;
     if (!found || stored === undefined) return { index };
     return { index, stored, ...(seqNo !== undefined && { seqNo }), ...(primaryTerm !== undefined && { primaryTerm }) };
@@ -227,16 +211,6 @@ class ElasticsearchViewStore<D extends object> implements ViewStore<D> {
       if (status !== 409) return;
     }
   }
-
-  /** @throws Error when the view declares no such field */
-  private field(path: string): string {
-    fieldAt(this.view, path);
-    return fieldName(path);
-  }
-
-  private behind([value, id]: estypes.SortResults, path: string): Place {
-    return [isDate(this.view, path) ? new Date(Number(value)).toISOString() : value as string | number, String(id)];
-  }
 }
 
 function progressOf({ stored }: FoundProgress): ViewProgress | undefined {
@@ -244,42 +218,12 @@ function progressOf({ stored }: FoundProgress): ViewProgress | undefined {
 }
 
 function goesBeyond({ applied }: ViewProgress, { stored }: FoundProgress): boolean {
-  return (Object.entries(applied) as [keyof ProgressBySource, number][]).some(([source, position]) => position > (stored?.progress.sources[source]?.position ?? 0));
+  const before = stored?.progress.sources ?? {};
+  return (Object.entries(applied) as [keyof ProgressBySource, number][]).some(([source, position]) => position > (before[source]?.position ?? 0));
 }
 
 /** What a request gets that is under way while its index is removed: that there is no such index, or no shard of it. */
 function mayBeRemoved(error: unknown): boolean {
   const fault = faultOf(error);
   return fault === 'index missing' || (fault === 'unreachable' && error instanceof Error && ['ResponseError', 'ElasticsearchFault'].includes(error.name));
-}
-
-interface Bucket { key: string | number; key_as_string?: string; doc_count: number }
-
-function isDate(view: ViewDeclaration, path: string): boolean {
-  return fieldAt(view, path).kind === 'date';
-}
-
-function holds(view: ViewDeclaration, condition: Condition): estypes.QueryDslQueryContainer {
-  fieldAt(view, condition.field);
-  const field = fieldName(condition.field);
-  if ('in' in condition) return { terms: { [field]: [...condition.in] } };
-  const { from, to, before } = condition;
-  return { range: { [field]: { ...(from !== undefined && { gte: from }), ...(to !== undefined && { lte: to }), ...(before !== undefined && { lt: before }) } } };
-}
-
-/** Folded words go past every analyzer. No words at all are found nowhere. */
-function occur(words: readonly string[]): estypes.QueryDslQueryContainer[] {
-  const last = words.at(-1);
-  if (last === undefined) return [{ match_none: {} }];
-  return [...words.slice(0, -1).map((word) => ({ term: { words: word } })), { prefix: { words: last } }];
-}
-
-function facet(view: ViewDeclaration, path: string, field: string): estypes.AggregationsAggregationContainer {
-  if (isDate(view, path)) return { date_histogram: { field, calendar_interval: 'month', format: 'yyyy-MM', min_doc_count: 1 } };
-  return { terms: { field, size: facetSize, order: [{ _count: 'desc' }, { _key: 'asc' }] } };
-}
-
-function countsOf(found: estypes.AggregationsMultiBucketAggregateBase<Bucket> | undefined): FacetCount[] {
-  const buckets = Array.isArray(found?.buckets) ? found.buckets : [];
-  return buckets.map(({ key, key_as_string: text, doc_count: count }) => ({ key: text ?? String(key), count }));
 }
