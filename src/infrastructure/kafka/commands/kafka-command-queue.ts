@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Kafka } from 'kafkajs';
 import type { CommandEnd, CommandQueue, CommandRecord, CommandStatus, Lease, LeaseName, NewCommand } from '../../../application/ports/command-queue.js';
 import type { IdempotencyKey } from '../../../application/ports/event-store.js';
@@ -8,56 +7,47 @@ import { Rejection } from '../../../domain/shared/rejection.js';
 import { ofSameRequest } from '../../../application/commands/command-table.js';
 import { Wakeable } from '../../../application/concurrency/wakeable.js';
 import { within } from '../../../application/concurrency/within.js';
-import { CommandOperations, tooLate, type Operation, type Written } from './command-operations.js';
+import { CommandOperations, type Written } from './command-operations.js';
 import { leave } from '../server/kafka-client.js';
 import { commandsTopic, ensureTopic } from '../server/kafka-topics.js';
 import { OperationReader } from './operation-reader.js';
-import { OperationWriter, type Outgoing } from './operation-writer.js';
-
-interface Asked extends Outgoing {
-  /** By `performance.now()`. */
-  since: number;
-  timer: NodeJS.Timeout;
-  resolve: (result: unknown) => void;
-  reject: (error: Error) => void;
-}
+import { OperationWriter } from './operation-writer.js';
+import { PendingOperations } from './pending-operations.js';
 
 interface Options {
   context: Context;
   topicPrefix: string;
-  /** Of unfinished commands. */
+  /** How many commands may be unfinished. */
   limit: number;
   /** How long the topic keeps what became of a command; longer, where a process has not forgotten it. */
   retentionHours: number;
   logger: Logger;
 }
 
-const unavailableAfterMs = 5_000;
 const pollMs = 200;
 const closeMs = 5_000;
 const hourMs = 3_600_000;
 
 /**
- * The topic `<context>.commands` with one partition is the queue: every change is an operation in it, and a caller has its answer when its own operation has come
- * back. Leases and deadlines are measured by the broker's clock, which stamps each operation.
+ * The topic `<context>.commands` with one partition is the queue: every change is an operation in it, and a caller has its answer when its own operation
+ * has come back. Leases and deadlines are measured by the broker's clock, which stamps each operation.
  */
 export class KafkaCommandQueue implements CommandQueue {
   private operations = new CommandOperations();
   private readonly news = new Wakeable();
-  private readonly waiting = new Map<string, Asked>();
   private readonly stop = new AbortController();
   private readonly topic: string;
   private readonly writer: OperationWriter;
   private readonly reader: OperationReader;
-  /** By how much the broker's clock, in milliseconds since 1970, is ahead of `performance.now()`. */
-  private ahead = -Infinity;
+  private readonly pending: PendingOperations;
   private reading: Promise<void> | undefined;
   private caughtUp: Promise<unknown> | undefined;
 
   constructor(private readonly kafka: Kafka, private readonly options: Options) {
     const topic = this.topic = commandsTopic(options.topicPrefix, options.context);
     const { signal } = this.stop;
-    const shared = { kafka, topic, logger: options.logger, prepare: () => ensureTopic(kafka, topic, 1, { 'message.timestamp.type': 'LogAppendTime' }) };
+    const prepare = () => ensureTopic(kafka, topic, 1, { 'message.timestamp.type': 'LogAppendTime' });
+    const shared = { kafka, topic, logger: options.logger, prepare };
     this.reader = new OperationReader({
       ...shared,
       apply: (value, at, offset) => { this.apply(value, at, offset); },
@@ -72,39 +62,40 @@ export class KafkaCommandQueue implements CommandQueue {
       read: () => this.reader.next,
       written: (offset, before) => { if (offset < before) this.reader.startOver(); },
     }, signal);
+    this.pending = new PendingOperations(this.writer, signal);
   }
 
   async enqueue(command: NewCommand): Promise<CommandRecord> {
     await this.ready();
-    const earlier = this.table.earlier(command, this.now());
+    const earlier = this.table.earlier(command, this.pending.now());
     if (earlier !== undefined) return ofSameRequest(earlier, command);
     const { limit } = this.options;
     if (this.table.depth >= limit) throw new Rejection('queue.full', { limit });
-    await this.perform({ type: 'enqueue', command });
-    const kept = this.table.earlier(command, this.now());
+    await this.pending.perform({ type: 'enqueue', command });
+    const kept = this.table.earlier(command, this.pending.now());
     if (kept === undefined) throw new Rejection('log.unavailable', { reason: 'the command queue is read anew', outcome: 'unknown' });
     return ofSameRequest(kept, command);
   }
 
   async find(name: string | IdempotencyKey): Promise<CommandRecord | undefined> {
     await this.ready();
-    const found = this.table.find(name, this.now());
+    const found = this.table.find(name, this.pending.now());
     if (found !== undefined) return found;
     // Another process may have accepted it this moment.
-    await this.perform({ type: 'look' });
-    return this.table.find(name, this.now());
+    await this.pending.perform({ type: 'look' });
+    return this.table.find(name, this.pending.now());
   }
 
   async list(filter: { statuses?: readonly CommandStatus[]; limit: number }): Promise<CommandRecord[]> {
     await this.ready();
-    await this.perform({ type: 'look' });
-    return this.table.list(filter, this.now());
+    await this.pending.perform({ type: 'look' });
+    return this.table.list(filter, this.pending.now());
   }
 
   async cancel(commandId: string): Promise<CommandRecord | undefined> {
     await this.ready();
-    await this.perform({ type: 'cancel', commandId });
-    return this.table.find(commandId, this.now());
+    await this.pending.perform({ type: 'cancel', commandId });
+    return this.table.find(commandId, this.pending.now());
   }
 
   async depth(): Promise<number> {
@@ -118,9 +109,9 @@ export class KafkaCommandQueue implements CommandQueue {
     for (let left = Infinity; left > 0 && !stop.aborted;) {
       const { seen } = this.news;
       // Asked for only where there seems to be something: the topic is no place for polling.
-      const now = this.now();
+      const now = this.pending.now();
       if (this.table.nextDue(now) <= now) {
-        const leases = await this.perform<Lease[]>({ type: 'lease', limit, leaseMs });
+        const leases = await this.pending.perform<Lease[]>({ type: 'lease', limit, leaseMs });
         if (leases.length > 0) return leases;
       }
       left = until - performance.now();
@@ -132,19 +123,19 @@ export class KafkaCommandQueue implements CommandQueue {
 
   async renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]> {
     await this.ready();
-    return this.perform({ type: 'renew', leases: leases.map(named), leaseMs });
+    return this.pending.perform({ type: 'renew', leases: leases.map(named), leaseMs });
   }
 
   async finish(lease: LeaseName, end: CommandEnd): Promise<boolean> {
     await this.ready();
-    return this.perform({ type: 'finish', lease: named(lease), end });
+    return this.pending.perform({ type: 'finish', lease: named(lease), end });
   }
 
   /** Deletes from the topic what ended longer ago than it is kept, up to a moment at which nothing waited. Any process may, at any time. */
   async forgetOld(): Promise<void> {
     if (this.reading === undefined) return;
     await this.ready();
-    const offset = this.operations.lastQuietBefore(this.now() - this.options.retentionHours * hourMs);
+    const offset = this.operations.lastQuietBefore(this.pending.now() - this.options.retentionHours * hourMs);
     if (offset === undefined) return;
     const admin = this.kafka.admin();
     try {
@@ -160,17 +151,12 @@ export class KafkaCommandQueue implements CommandQueue {
   /** Takes no longer than some seconds, also while Kafka is away. */
   async close(): Promise<void> {
     this.stop.abort();
-    for (const id of this.waiting.keys()) this.giveUp(id);
+    this.pending.giveUp();
     await within(closeMs, () => new Error('it is left to itself'), Promise.allSettled([this.reading, this.writer.close()])).catch(() => undefined);
   }
 
   private get table() {
     return this.operations.table;
-  }
-
-  /** By the broker's clock. */
-  private now(): number {
-    return this.ahead + performance.now();
   }
 
   /** Once everything that was in the topic has been read: for as long as that goes on. */
@@ -185,7 +171,7 @@ export class KafkaCommandQueue implements CommandQueue {
     for (;;) {
       const before = this.reader.next;
       try {
-        await this.perform({ type: 'look' });
+        await this.pending.perform({ type: 'look' });
         return;
       } catch (error) {
         if (this.reader.next === before) throw error;
@@ -193,61 +179,17 @@ export class KafkaCommandQueue implements CommandQueue {
     }
   }
 
-  private async perform<T>(operation: Operation): Promise<T> {
-    const until = performance.now() + unavailableAfterMs;
-    for (;;) {
-      const result = await this.ask(operation, until);
-      // It was not done, and the broker's time is known better now.
-      if (result !== tooLate) return result as T;
-    }
-  }
-
-  private ask(operation: Operation, until: number): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = randomUUID();
-      // Not done later than somebody waits for it. To look is the first thing of all, when the broker's time is not known.
-      const by = operation.type === 'look' ? {} : { by: Math.ceil(this.ahead + until) };
-      const asked: Asked = {
-        text: JSON.stringify({ id, ...by, operation } satisfies Written), sent: false, since: performance.now(), resolve, reject,
-        timer: setTimeout(() => { this.giveUp(id); }, until - performance.now()),
-      };
-      this.waiting.set(id, asked);
-      if (this.stop.signal.aborted) this.giveUp(id);
-      else this.writer.write(asked);
-    });
-  }
-
-  private giveUp(id: string): void {
-    const asked = this.answered(id);
-    if (asked === undefined) return;
-    this.writer.withdraw(asked);
-    asked.reject(new Rejection('log.unavailable', { reason: 'Kafka cannot be reached', ...(asked.sent && { outcome: 'unknown' }) }));
-  }
-
-  private answered(id: string): Asked | undefined {
-    const asked = this.waiting.get(id);
-    this.waiting.delete(id);
-    clearTimeout(asked?.timer);
-    return asked;
-  }
-
   private apply(value: string, at: number, offset: bigint): void {
     let written: Written;
     try {
       written = JSON.parse(value) as Written;
       const result = this.operations.apply(written, at, offset);
-      const asked = this.answered(written.id);
-      this.heard(at, asked?.since);
-      asked?.resolve(result);
+      this.pending.answer(written.id, result, at);
     } catch (error) {
       // In every process alike.
-      this.options.logger.error({ err: error, topic: this.topic, offset: String(offset) }, 'an operation on the command queue means nothing, and is passed over');
+      const facts = { err: error, topic: this.topic, offset: String(offset) };
+      this.options.logger.error(facts, 'an operation on the command queue means nothing, and is passed over');
     }
-  }
-
-  /** What the broker's clock said: before now, and after `since`, where this process asked for it. */
-  private heard(at: number, since = -Infinity): void {
-    this.ahead = Math.min(Math.max(this.ahead, at - performance.now()), at - since);
   }
 }
 
