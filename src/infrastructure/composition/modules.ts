@@ -45,8 +45,9 @@ export const codec = eventCodec(upcasters);
 
 const memoryLog = new ContainerModule(({ bind }) => {
   bind(Token.signal).toResolvedValue(() => new MemoryLogSignal());
-  bind(Token.stores).toResolvedValue((signal: LogSignal, { contexts }: Config): Partial<EventStores> => perContext(contexts, (context) => new MemoryEventStore(context, codec, signal)) as Partial<EventStores>,
-    [Token.signal, Token.config]);
+  bind(Token.stores).toResolvedValue((signal: LogSignal, { contexts }: Config): Partial<EventStores> =>
+    perContext(contexts, (context) => new MemoryEventStore(context, codec, signal)) as Partial<EventStores>,
+  [Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemorySnapshotStore()), [Token.config]);
   bind(Token.checkpoints).toResolvedValue(({ contexts }: Config) => perContext(contexts, () => new MemoryCheckpointStore()), [Token.config]);
   bind(Token.giveEpoch).toConstantValue({});
@@ -80,12 +81,12 @@ async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logge
     const url = configured(urls[context]);
     const log = databases.logs[context] = open(context, url);
     await keepPartitions(log, config.partitions);
-    // A view lies beside the log of the context that serves it, in a schema of its own: whatever else a process serves, it is found there.
+    // A view is stored beside the log of the context that serves it, in a schema of its own. It is found there whatever else a process serves.
     if (hasViews) databases.views[context] = Object.values(databases.views).find((views) => views.url === url) ?? open('views', url);
   }
   const pruning = pruneHourly(config.contexts.map((context) => logOf(databases, context)), config.idempotencyRetentionHours, logger);
   lifecycle.opens('hourly pruning', () => pruning.end());
-  // Opened last, so that it ends first: what is being closed must not be started again.
+  // Opened last, so that it ends first: a server that is being closed must not be started again.
   const watch = server?.watch(logger);
   if (watch !== undefined) lifecycle.opens('watch over the embedded PostgreSQL', () => watch.end());
   return databases;
@@ -99,7 +100,8 @@ const postgresLog = new ContainerModule(({ bind }) => {
     return signal;
   }, [Token.databases, Token.config, Token.lifecycle]);
   bind(Token.stores).toResolvedValue((databases: Databases, signal: LogSignal, { contexts }: Config): Partial<EventStores> =>
-    perContext(contexts, (context) => new PostgresEventStore(logOf(databases, context), context, codec, signal)) as Partial<EventStores>, [Token.databases, Token.signal, Token.config]);
+    perContext(contexts, (context) => new PostgresEventStore(logOf(databases, context), context, codec, signal)) as Partial<EventStores>,
+  [Token.databases, Token.signal, Token.config]);
   bind(Token.snapshots).toResolvedValue((databases: Databases, { contexts }: Config) =>
     perContext(contexts, (context) => new PostgresSnapshotStore(logOf(databases, context))), [Token.databases, Token.config]);
   bind(Token.checkpoints).toResolvedValue((databases: Databases, { contexts }: Config) =>
@@ -130,7 +132,8 @@ const kafkaFeed = new ContainerModule(({ bind }) => {
     return publisher;
   }, [Token.kafka, Token.config, Token.lifecycle]);
   bind(Token.feed).toResolvedValue((kafka: Kafka, stores: Partial<EventStores>, { kafka: config, partitions }: Config, logger: Logger) =>
-    new KafkaFeed({ kafka, codec, stores, logger, topicPrefix: configured(config).topicPrefix, partitions }), [Token.kafka, Token.stores, Token.config, Token.logger]);
+    new KafkaFeed({ kafka, codec, stores, logger, topicPrefix: configured(config).topicPrefix, partitions }),
+  [Token.kafka, Token.stores, Token.config, Token.logger]);
 });
 
 const memoryViews = new ContainerModule(({ bind }) => {
@@ -154,7 +157,7 @@ const elasticsearchViews = new ContainerModule(({ bind }) => {
   }, [Token.elasticsearch, Token.config, Token.homeStores]);
 });
 
-/** A context's own copy of another's data lies where its log does. */
+/** Where a context keeps its own copy of another's data: beside its log. */
 const homes = {
   memory: new ContainerModule(({ bind }) => { bind(Token.homeStores).toResolvedValue(() => new MemoryViewStores()); }),
   postgres: new ContainerModule(({ bind }) => {
@@ -164,25 +167,35 @@ const homes = {
 
 const commandQueues = {
   memory: new ContainerModule(({ bind }) => {
-    bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) => perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
+    bind(Token.commandQueues).toResolvedValue(({ contexts, commandQueueLimit }: Config) =>
+      perContext(contexts, () => new MemoryCommandQueue(commandQueueLimit)), [Token.config]);
   }),
   postgres: new ContainerModule(({ bind }) => {
     bind(Token.commandQueues).toResolvedValue((databases: Databases, { contexts, commandQueueLimit }: Config) =>
       perContext(contexts, (context) => new PostgresCommandQueue(logOf(databases, context), commandQueueLimit)), [Token.databases, Token.config]);
   }),
   kafka: new ContainerModule(({ bind }) => {
-    bind(Token.commandQueues).toResolvedValue((kafka: Kafka, { contexts, commandQueueLimit: limit, idempotencyRetentionHours: retentionHours, kafka: config }: Config, logger: Logger, lifecycle: Lifecycle) =>
-      perContext(contexts, (context) => {
-        const queue = new KafkaCommandQueue(kafka, { context, topicPrefix: configured(config).topicPrefix, limit, retentionHours, logger });
-        const hourly = setInterval(() => { queue.forgetOld().catch(() => undefined); }, hourMs);
-        lifecycle.opens(`commands of ${context}`, () => {
-          clearInterval(hourly);
-          return queue.close();
-        });
-        return queue;
-      }), [Token.kafka, Token.config, Token.logger, Token.lifecycle]);
+    bind(Token.commandQueues).toResolvedValue((kafka: Kafka, config: Config, logger: Logger, lifecycle: Lifecycle) =>
+      perContext(config.contexts, (context) => openKafkaQueue(kafka, context, config, logger, lifecycle)),
+    [Token.kafka, Token.config, Token.logger, Token.lifecycle]);
   }),
 };
+
+function openKafkaQueue(kafka: Kafka, context: Context, config: Config, logger: Logger, lifecycle: Lifecycle): KafkaCommandQueue {
+  const queue = new KafkaCommandQueue(kafka, {
+    context,
+    topicPrefix: configured(config.kafka).topicPrefix,
+    limit: config.commandQueueLimit,
+    retentionHours: config.idempotencyRetentionHours,
+    logger,
+  });
+  const hourly = setInterval(() => { queue.forgetOld().catch(() => undefined); }, hourMs);
+  lifecycle.opens(`commands of ${context}`, () => {
+    clearInterval(hourly);
+    return queue.close();
+  });
+  return queue;
+}
 
 const logs = { memory: memoryLog, postgres: postgresLog };
 const feeds = { log: logFeed, kafka: kafkaFeed };
@@ -205,15 +218,16 @@ function viewsOf({ logs, views }: Databases): (view: ViewDeclaration) => Databas
   return ({ home, servedBy }) => configured(home === 'views' ? views[servedBy] : logs[home]);
 }
 
-/** The configuration was validated: what an adapter needs is there. */
+/** The value of a setting that the chosen adapter needs. The configuration was validated, so that it cannot be missing. */
 function configured<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('an adapter was chosen without its configuration');
   return value;
 }
 
-/** What is the same in every profile: the application over its ports. */
+/** The part that is the same in every profile: the application over its ports. */
 const application = new ContainerModule(({ bind }) => {
   bind(Token.views).toResolvedValue(openViews, [Token.viewStores, Token.config]);
   bind(Token.execute).toResolvedValue((stores, snapshots, ids, logger, { partitions }: Config, tracer) =>
-    createExecute({ stores, snapshots, ids, logger, partitions, tracer }), [Token.stores, Token.snapshots, Token.ids, Token.logger, Token.config, Token.tracer]);
+    createExecute({ stores, snapshots, ids, logger, partitions, tracer }),
+  [Token.stores, Token.snapshots, Token.ids, Token.logger, Token.config, Token.tracer]);
 });

@@ -19,14 +19,14 @@ interface Dependencies {
   tracer: Tracer;
 }
 
-/** The relays of this process, and how far each has got that leads. */
+/** The relays of this process, and how far each one that leads has got. */
 export interface Relays {
-  /** `undefined` where the log is not at hand. */
+  /** Runs the relay of a context; `undefined` when this process does not have its log. */
   work(context: Context): ((stop: AbortSignal) => Promise<void>) | undefined;
   states(): RelayState[];
 }
 
-/** A relay that failed is tried again sooner than this, or another process has it. */
+/** A failed relay is restarted sooner than this, or has been taken over by another process. */
 const pauseMs = 10_000;
 
 export function createRelays({ stores, checkpoints, publisher, ...rest }: Dependencies): Relays {
@@ -38,7 +38,8 @@ export function createRelays({ stores, checkpoints, publisher, ...rest }: Depend
       if (store === undefined || own === undefined) return undefined;
       return async (stop) => {
         try {
-          await runRelay(context, { store, checkpoints: own, publisher, topic: publisher, codec, ...rest }, stop, (state) => { known.set(context, { state }); });
+          const dependencies = { store, checkpoints: own, publisher, topic: publisher, codec, ...rest };
+          await runRelay(context, dependencies, stop, (state) => { known.set(context, { state }); });
           known.delete(context);
         } catch (error) {
           const last = known.get(context)?.state ?? { context, published: {}, position: 0, behindSince: null };
@@ -47,6 +48,8 @@ export function createRelays({ stores, checkpoints, publisher, ...rest }: Depend
         }
       };
     },
-    states: () => [...known.values()].filter(({ failedAt = Infinity }) => performance.now() - failedAt < pauseMs).map(({ state }) => state),
+    states: () => [...known.values()]
+      .filter(({ failedAt = Infinity }) => performance.now() - failedAt < pauseMs)
+      .map(({ state }) => state),
   };
 }

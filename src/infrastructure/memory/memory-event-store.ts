@@ -24,7 +24,12 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   private readonly holders = new Map<string, string>();
   readonly interruptions = 0;
 
-  constructor(private readonly context: C, private readonly codec: EventCodec, private readonly signal: LogSignal, private readonly epoch: string = randomUUID()) {}
+  constructor(
+    private readonly context: C,
+    private readonly codec: EventCodec,
+    private readonly signal: LogSignal,
+    private readonly epoch: string = randomUUID(),
+  ) {}
 
   /** The same log, read and written through another codec: as by a later version of the software. */
   withCodec(codec: EventCodec): MemoryEventStore<C> {
@@ -32,7 +37,9 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
   }
 
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
-    if ((request.deadline ?? Infinity) <= performance.now()) return Promise.reject(new Rejection('log.unavailable', { reason: 'the deadline is over', outcome: 'not-stored' }));
+    if ((request.deadline ?? Infinity) <= performance.now()) {
+      return Promise.reject(new Rejection('log.unavailable', { reason: 'the deadline is over', outcome: 'not-stored' }));
+    }
     return Promise.resolve(this.appendNow(request));
   }
 
@@ -78,7 +85,14 @@ export class MemoryEventStore<C extends Context> implements EventStore<C> {
     const before = this.log.at(-1)?.recordedAt ?? now;
     const recordedAt = now > before ? now : before;
     for (const { data, metadata } of events) {
-      const event = { stream, version: kept.length + 1, position: this.log.length + 1, recordedAt, encoded: structuredClone(this.codec.encode(data)), metadata: { ...metadata } };
+      const event: Kept = {
+        stream,
+        version: kept.length + 1,
+        position: this.log.length + 1,
+        recordedAt,
+        encoded: structuredClone(this.codec.encode(data)),
+        metadata: { ...metadata },
+      };
       this.log.push(event);
       kept.push(event);
     }

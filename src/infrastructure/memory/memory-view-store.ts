@@ -1,5 +1,7 @@
 import type { Progress } from '../../application/ports/event-feed.js';
-import type { Condition, FacetCount, Place, StoredDocument, View, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../application/ports/view-store.js';
+import type {
+  Condition, FacetCount, Place, StoredDocument, View, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
+} from '../../application/ports/view-store.js';
 import { fieldAt, valuesAt } from '../../application/views/declaration.js';
 import { wordsOf } from '../../application/views/text.js';
 import { bySource, checkNotSetBack, mergeSources, notBegun, overall, type ProgressBySource } from '../../application/views/progress.js';
@@ -44,7 +46,12 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
       if ((this.documents.get(document.id)?.stored.revision ?? 0) !== document.revision - 1) conflicts.push(document.id);
       else this.documents.set(document.id, { stored: structuredClone(document), words: wordsOf(this.view, document.document) });
     }
-    if (conflicts.length === 0) this.current = { sources: mergeSources(this.current?.sources ?? {}, bySource(progress)), epochs: { ...this.current?.epochs, ...progress.epochs } };
+    if (conflicts.length === 0) {
+      this.current = {
+        sources: mergeSources(this.current?.sources ?? {}, bySource(progress)),
+        epochs: { ...this.current?.epochs, ...progress.epochs },
+      };
+    }
     return Promise.resolve(conflicts);
   }
 
@@ -71,7 +78,9 @@ export class MemoryViewStore<D extends object> implements ViewStore<D> {
     const placeOf = ({ stored: { id, document } }: Kept<D>): Place => [valuesAt(document, sort.field)[0] as string | number, id];
     const direction = sort.descending ? -1 : 1;
     const matching = [...this.documents.values()]
-      .filter(({ stored, words: own }) => !stored.deleted && where.every((condition) => holds(condition, stored.document)) && (words === undefined || occur(words, own)))
+      .filter(({ stored }) => !stored.deleted)
+      .filter(({ stored }) => where.every((condition) => holds(condition, stored.document)))
+      .filter((kept) => words === undefined || occur(words, kept.words))
       .sort((a, b) => direction * compare(placeOf(a), placeOf(b)));
     const behind = after === undefined ? matching : matching.filter((kept) => direction * compare(placeOf(kept), after) > 0);
     const items = behind.slice(0, limit);
@@ -108,7 +117,7 @@ function holds(condition: Condition, document: object): boolean {
     && (from === undefined || value >= from) && (to === undefined || value <= to) && (before === undefined || value < before));
 }
 
-/** Every word, the last one as a prefix; no words at all are found nowhere. */
+/** Whether every word occurs, the last one as a prefix. An empty list of words matches nothing. */
 function occur(words: readonly string[], own: readonly string[]): boolean {
   const last = words.at(-1);
   return last !== undefined && words.slice(0, -1).every((word) => own.includes(word)) && own.some((word) => word.startsWith(last));
@@ -120,7 +129,7 @@ function compare([a, idA]: Place, [b, idB]: Place): number {
 
 const encoder = new TextEncoder();
 
-/** By code point, as PostgreSQL's "C" collation does; UTF-16 order differs above U+FFFF. */
+/** Compares by code point, as PostgreSQL's "C" collation does; UTF-16 order differs above U+FFFF. */
 function order(a: string, b: string): number {
   if (a === b) return 0;
   return Buffer.compare(encoder.encode(a), encoder.encode(b));

@@ -1,13 +1,19 @@
 import { connect as connectTcp } from 'node:net';
 import { connect, type PeerCertificate } from 'node:tls';
 
-/** What keeps two sides from a TLS connection that can be trusted. */
+/** Why a TLS connection that can be trusted was not made. */
 export type TlsFault =
-  | 'certificate expired' | 'certificate not yet valid' | 'certificate of another host' | 'certificate not trusted' | 'own certificate refused' | 'not TLS' | 'no common TLS';
+  | 'certificate expired'
+  | 'certificate not yet valid'
+  | 'certificate of another host'
+  | 'certificate not trusted'
+  | 'own certificate refused'
+  | 'not TLS'
+  | 'no common TLS';
 
 /** Node.js has no common code for these: the texts are OpenSSL's and its own. */
 const faults: [RegExp, TlsFault][] = [
-  // What the other side says of ours comes as an alert.
+  // The other side refuses our certificate by an alert.
   [/alert (.*certificate|unknown ca)/i, 'own certificate refused'],
   [/certificate has expired|CERT_HAS_EXPIRED/i, 'certificate expired'],
   [/certificate is not yet valid|CERT_NOT_YET_VALID/i, 'certificate not yet valid'],
@@ -17,15 +23,24 @@ const faults: [RegExp, TlsFault][] = [
   [/EPROTO|SSL routines/, 'no common TLS'],
 ];
 
-/** `message`: OpenSSL's, Node.js's or a client's. `undefined` when it is about something else. */
+/** Finds the fault in an error message of OpenSSL, of Node.js or of a client; `undefined` when the message is about something else. */
 export function tlsFaultOf(message: string): TlsFault | undefined {
   return faults.find(([text]) => text.test(message))?.[1];
 }
 
 export interface Address { host: string; port: number }
 
-/** PEM. */
+/** The contents of PEM files. */
 export interface TlsMaterial { ca?: Buffer; cert?: Buffer; key?: Buffer }
+
+/** The certificate that a server presents. */
+interface ServerCertificate {
+  /** Why it is not trusted; absent: it is. */
+  refusal?: string;
+  /** ISO 8601. */
+  validUntil: string;
+  daysLeft: number;
+}
 
 const timeoutMs = 5_000;
 const dayMs = 86_400_000;
@@ -42,16 +57,24 @@ export function checkListening({ host, port }: Address): Promise<void> {
   });
 }
 
-/** The certificate that a server shows, also where it is refused: the date says more than the refusal. Rejects where there is no TLS. */
-export async function certificateOf({ host, port }: Address, material: TlsMaterial): Promise<{ refusal?: string; validUntil: string; daysLeft: number }> {
+/** Reads the certificate of a server, even one that is not trusted: the date says more than the refusal. Rejects when the server does not speak TLS. */
+export async function certificateOf({ host, port }: Address, material: TlsMaterial): Promise<ServerCertificate> {
+  // An IP address is no server name.
+  const servername = /^[\d.]+$|:/.test(host) ? '' : host;
   const { refusal, shown } = await new Promise<{ refusal?: string; shown: PeerCertificate }>((resolve, reject) => {
-    const socket = connect({ host, port, servername: /^[\d.]+$|:/.test(host) ? '' : host, rejectUnauthorized: false, ...material, timeout: timeoutMs }, () => {
-      const found = { ...(!socket.authorized && { refusal: String((socket.authorizationError as Error | string | undefined) ?? 'not trusted') }), shown: socket.getPeerCertificate() };
+    const socket = connect({ host, port, servername, rejectUnauthorized: false, ...material, timeout: timeoutMs }, () => {
+      const shown = socket.getPeerCertificate();
+      const refusal = String((socket.authorizationError as Error | string | undefined) ?? 'not trusted');
+      const found = socket.authorized ? { shown } : { shown, refusal };
       socket.destroy();
       resolve(found);
     });
     socket.on('timeout', () => { socket.destroy(new Error('no answer')); });
     socket.on('error', reject);
   });
-  return { ...(refusal !== undefined && { refusal }), validUntil: new Date(shown.valid_to).toISOString(), daysLeft: Math.floor((Date.parse(shown.valid_to) - Date.now()) / dayMs) };
+  return {
+    ...(refusal !== undefined && { refusal }),
+    validUntil: new Date(shown.valid_to).toISOString(),
+    daysLeft: Math.floor((Date.parse(shown.valid_to) - Date.now()) / dayMs),
+  };
 }

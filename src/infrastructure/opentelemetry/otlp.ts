@@ -8,28 +8,28 @@ import { version } from '../process/package-root.js';
 import { OpenTelemetryTracer } from './opentelemetry-tracer.js';
 
 export interface TelemetryConfig {
-  /** Of a collector that takes OTLP over HTTP; `/v1/traces` is added. */
+  /** URL of a collector that takes OTLP over HTTP; `/v1/traces` is added. */
   endpoint: string;
   serviceName: string;
 }
 
 export interface Telemetry {
   tracer: Tracer;
-  /** Sends what is left, as far as that is quickly done. Never rejects. */
+  /** Sends the spans that are left, within a time limit. Never rejects. */
   close(): Promise<void>;
 }
 
-// A process whose collector hangs ends no later than this.
+// When the collector hangs, the end of the process waits no longer than this.
 const exportTimeoutMs = 5_000;
 const flushTimeoutMs = 3_000;
 
-/** Traces go to a collector, in batches, as OTLP over HTTP. What it does not take in time is dropped: the service does not wait for it. */
+/** Sends traces to a collector in batches, as OTLP over HTTP. Those that it does not take in time are dropped: the service does not wait for it. */
 export function openOtlp({ endpoint, serviceName }: TelemetryConfig, logger: Logger): Telemetry {
   const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces`, timeoutMillis: exportTimeoutMs });
+  const own = resourceFromAttributes({ 'service.name': serviceName, 'service.version': version, 'service.instance.id': randomUUID() });
   const provider = new NodeTracerProvider({
-    // What OTEL_RESOURCE_ATTRIBUTES says wins.
-    resource: defaultResource().merge(resourceFromAttributes({ 'service.name': serviceName, 'service.version': version, 'service.instance.id': randomUUID() }))
-      .merge(detectResources({ detectors: [envDetector] })),
+    // Attributes in OTEL_RESOURCE_ATTRIBUTES win.
+    resource: defaultResource().merge(own).merge(detectResources({ detectors: [envDetector] })),
     spanProcessors: [new BatchSpanProcessor(reporting(exporter, endpoint, logger), { maxQueueSize: 8_192 })],
   });
   return {
@@ -37,20 +37,22 @@ export function openOtlp({ endpoint, serviceName }: TelemetryConfig, logger: Log
     async close() {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, flushTimeoutMs); });
-      // What cannot be exported any more has been reported.
+      // A failed export has been logged by then.
       await Promise.race([provider.shutdown().catch(() => undefined), late]);
       clearTimeout(timer);
     },
   };
 }
 
-/** Says once that spans do not arrive, and once that they do again. */
+/** Logs once that spans do not arrive, and once that they do again. */
 function reporting(exporter: SpanExporter, endpoint: string, logger: Logger): SpanExporter {
   let failing = false;
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
-        if (result.error !== undefined && !failing) logger.warn({ endpoint, error: result.error.message }, 'traces do not reach their collector: they are dropped until they do');
+        if (result.error !== undefined && !failing) {
+          logger.warn({ endpoint, error: result.error.message }, 'traces do not reach their collector: they are dropped until they do');
+        }
         if (result.error === undefined && failing) logger.info({ endpoint }, 'traces reach their collector again');
         failing = result.error !== undefined;
         done(result);

@@ -7,13 +7,13 @@ import { OperatorError } from './operator-error.js';
 const run = promisify(execFile);
 const pollMs = 50;
 const ended = 'ended';
-/** Empty is what a process left that ended between making a file and writing it. */
+/** A file that is empty for longer than this was left by a process that ended between making and writing it. */
 const leftMs = 2_000;
 const patienceMs = 120_000;
 
 /**
- * Runs `work` while this holds the lock `file`: one at a time, in this process and among all of a machine. A lock of a process that is gone is taken over, also when
- * its number has become another one's, or our own.
+ * Runs `work` while holding the lock `file`: one at a time, in this process and among all processes of the machine.
+ * The lock of a process that has ended is taken over, also when its pid now belongs to another process, or to this one.
  * @throws OperatorError when somebody holds it for longer than `waitMs`
  */
 export async function exclusively<T>(file: string, work: () => Promise<T>, waitMs = patienceMs): Promise<T> {
@@ -35,13 +35,17 @@ async function take(file: string, waitMs: number): Promise<void> {
     if (found === undefined) continue;
     if (found === '' ? isOld(file) : !await isHeld(found)) removeIfStill(file, found, isOld);
     else if (performance.now() - began > waitMs) {
-      throw new OperatorError(`Process ${found.split(' ')[0]} has been starting or stopping the PostgreSQL here for ${Math.round(waitMs / 1_000)} s: wait for it, or end it, and remove ${file} if there is none.`);
+      throw new OperatorError(`Process ${found.split(' ')[0]} has been starting or stopping the PostgreSQL here for ${Math.round(waitMs / 1_000)} s: `
+        + `wait for it, or end it, and remove ${file} if there is none.`);
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 
-/** Several may take a lock for left behind: one at a time looks again and removes it, so that nobody removes what another one has taken since. */
+/**
+ * Several processes may find the same abandoned lock. A second lock lets one at a time look again and remove it:
+ * otherwise one could remove the lock that another has taken since.
+ */
 function removeIfStill(file: string, found: string, isOld: (file: string) => boolean): void {
   const guard = `${file}.guard`;
   if (!makeFile(guard, '')) {
@@ -66,7 +70,7 @@ function makeFile(file: string, content: string): boolean {
   }
 }
 
-/** Whether a file has been seen for so long that whoever was writing it is gone. */
+/** Tells whether a file was first seen so long ago that the process that was writing it must have ended. */
 function watch(): (file: string) => boolean {
   const since = new Map<string, number>();
   return (file) => {
@@ -76,18 +80,18 @@ function watch(): (file: string) => boolean {
   };
 }
 
-/** A number alone is what an earlier version of the software wrote: the process may be any one by now. */
+/** Whether the process that wrote `<pid> <start>` is still running. Earlier versions wrote the pid alone, which may belong to another process by now. */
 async function isHeld(found: string): Promise<boolean> {
   const [number = '', ...rest] = found.split(' ');
   const start = rest.join(' ');
   const pid = Number(number);
   if (!(pid > 0) || !isAlive(pid)) return false;
   const now = await startOf(pid);
-  // Where starts cannot be told, a living number must do.
+  // On systems that do not tell when a process started, a pid that is in use must do.
   return now === undefined || now === start;
 }
 
-/** Whether there is such a process, and it has not ended: one that nobody waited for keeps its number. */
+/** Whether the process exists and has not ended: a zombie, whose parent has not waited for it, keeps its pid. */
 export async function isRunning(pid: number): Promise<boolean> {
   return isAlive(pid) && await startOf(pid) !== ended;
 }
@@ -101,12 +105,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When the process was started, on Linux in ticks of this very boot: with its number, that names it. `undefined` when it cannot be told. */
+/** When the process was started, on Linux in clock ticks of this boot: pid and start together are unique. `undefined` when it cannot be told. */
 async function startOf(pid: number): Promise<string | undefined> {
   try {
     if (process.platform === 'linux') {
       const [stat, boot] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile('/proc/sys/kernel/random/boot_id', 'utf8')]);
-      // The name, in parentheses, may contain anything.
+      // The name of the program, in parentheses, may contain spaces and parentheses.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       return fields[0] === 'Z' ? ended : `${boot.trim()} ${fields[19]}`;
     }
