@@ -184,6 +184,14 @@ export function eventStoreContract(adapter: string, open: (codec: EventCodec) =>
       }
     });
 
+    it('stops a reader whose code does not know an event at all', async () => {
+      const codec = eventCodec({});
+      const newer = { ...codec, encode: (event: Parameters<typeof codec.encode>[0]) => ({ ...codec.encode(event), type: 'OrderReturned' }) };
+      await reopen(newer).append({ stream: 's', expectedVersion: 0, events: [newEvent()] });
+      const failed: unknown = await (async () => store.readLog({ after: 0, limit: 1 }))().catch((error: unknown) => error);
+      expect(failed).to.be.an('error').with.property('message').that.matches(/knows no event OrderReturned: run the newer one/);
+    });
+
     it('has one epoch', async () => {
       const { epoch, position } = await store.head();
       expect(position).to.equal(0);

@@ -1,4 +1,4 @@
-import type { Context, EventsOf } from '../../domain/events.js';
+import { contextOf, type Context, type EventsOf } from '../../domain/events.js';
 
 /** What a log stores of an event's content. */
 export interface EncodedEvent {
@@ -16,7 +16,7 @@ export type Upcasters = Readonly<Record<string, readonly Upcaster[]>>;
 /** The one way in and out of a log: every reader gets today's shapes, however old the event. */
 export interface EventCodec {
   encode(event: EventsOf[Context]): EncodedEvent;
-  /** Takes over `stored.data`. @throws Error when the event is of a newer shape than this code knows: to read it as today's would be to guess */
+  /** Takes over `stored.data`. @throws Error when the event is of a type or a shape that only newer code knows: to go on without it would be to guess */
   decode<C extends Context>(stored: EncodedEvent): EventsOf[C];
 }
 
@@ -27,9 +27,12 @@ export function eventCodec(upcasters: Upcasters): EventCodec {
       return { type, schemaVersion: (upcasters[type]?.length ?? 0) + 1, data };
     },
     decode<C extends Context>({ type, schemaVersion, data }: EncodedEvent) {
+      if (!Object.hasOwn(contextOf, type)) throw new Error(`this version of the software knows no event ${type}: run the newer one`);
       const steps = upcasters[type];
       const today = (steps?.length ?? 0) + 1;
-      if (schemaVersion > today) throw new Error(`${type} is stored in schema version ${schemaVersion}, and this version of the software knows it up to ${today}: run the newer one`);
+      if (schemaVersion > today) {
+        throw new Error(`${type} is stored in schema version ${schemaVersion}, and this version of the software knows it up to ${today}: run the newer one`);
+      }
       const shape = steps === undefined ? data : steps.slice(schemaVersion - 1).reduce((older, upcast) => upcast(older), data);
       shape.type = type;
       return shape as unknown as EventsOf[C];
