@@ -8,7 +8,7 @@ export interface Aggregate<C extends Context, Command, State> {
   context: C;
   decider: Decider<Command, State, EventsOf[C]>;
   stream(id: string): string;
-  /** Of a snapshot's shape. Raise it when the shape changes: older snapshots are then left unread. */
+  /** Revision of a snapshot's shape. Raise it when the shape changes: older snapshots are then left unread. */
   revision: number;
   /** A state as plain JSON, and back. `entries`: how much of it there is. */
   snapshot: { write(state: State): unknown; read(kept: unknown): State; entries(state: State): number };

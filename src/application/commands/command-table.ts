@@ -18,10 +18,10 @@ interface Kept {
 
 /** About 130 MB, at 1.3 kB each. */
 const mostFinished = 100_000;
-/** A command that is handed in again this soon after its end is the same one, whatever else is remembered. */
+/** A command that is handed in again within this time of its end is always recognised as a duplicate. */
 export const sameWithinMs = 60_000;
 
-/** What the commands of a queue are at, as a function of the operations so far and of the times that came with them (milliseconds since 1970). */
+/** The state of a queue's commands: a function of the operations so far and of the times that came with them (milliseconds since 1970). */
 export class CommandTable {
   private readonly commands = new Map<string, Kept>();
   private readonly keys = new Map<string, string>();
@@ -30,10 +30,10 @@ export class CommandTable {
   private readonly due = new Map<Kept, number>();
   private readonly finished: Kept[] = [];
   private unfinished = 0;
-  /** Taking one from the front of so long an array costs as much as taking many. */
+  /** Finished commands are forgotten so many at a time: removing one from the front of a long array costs as much as removing many. */
   private readonly forgottenAtOnce: number;
 
-  /** @param finishedKept the newest that ended are remembered: so many, and a hundredth more */
+  /** @param finishedKept how many of the newest finished commands are remembered; up to a hundredth more are */
   constructor(private readonly finishedKept = mostFinished) {
     this.forgottenAtOnce = finishedKept / 100;
   }
@@ -83,15 +83,15 @@ export class CommandTable {
     return kept !== undefined;
   }
 
-  /** The one that is under this id or key already. */
+  /** The command that is kept under this id or key already. */
   earlier(command: NewCommand, now: number): CommandRecord | undefined {
     const kept = this.under(command);
     return kept && record(kept, now);
   }
 
   /**
-   * Nothing changes when it is there already: not finished, or for less than `sameWithinMs`. What is remembered for longer may differ from one table to
-   * another, so that nothing hangs on it.
+   * A duplicate of a command that is not finished, or has been for less than `sameWithinMs`, changes nothing. Tables may differ in what they remember
+   * for longer, so nothing depends on that.
    * @returns whether it is new
    */
   enqueue(command: NewCommand, now: number): boolean {
@@ -100,10 +100,15 @@ export class CommandTable {
     if (earlier !== undefined && earlier.finishedMs >= now - sameWithinMs) return false;
     const key = idempotency && textOf({ principal, key: idempotency.key });
     const kept: Kept = {
-      command: JSON.stringify(command), commandId, stream, deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline), fence: 0, finishedMs: Infinity,
+      command: JSON.stringify(command),
+      commandId,
+      stream,
+      deadlineMs: deadline === undefined ? Infinity : Date.parse(deadline),
+      fence: 0,
+      finishedMs: Infinity,
       state: { status: 'accepted', attempts: 0 },
     };
-    // At the young end of the list, also when an old one was under this id.
+    // Deleted first: a new command is the last of the map, also when an old one had its id.
     this.commands.delete(commandId);
     this.commands.set(commandId, kept);
     this.unfinished++;
@@ -130,7 +135,12 @@ export class CommandTable {
       this.due.delete(kept);
       this.due.set(kept, now + Math.min(leaseMs, longestLeaseMs));
       kept.fence++;
-      kept.state = { ...kept.state, status: 'running', attempts: kept.state.attempts + 1, startedAt: kept.state.startedAt ?? new Date(now).toISOString() };
+      kept.state = {
+        ...kept.state,
+        status: 'running',
+        attempts: kept.state.attempts + 1,
+        startedAt: kept.state.startedAt ?? new Date(now).toISOString(),
+      };
       leases.push({ command: JSON.parse(kept.command) as NewCommand, fence: kept.fence, attempt: kept.state.attempts });
     }
     return leases;
@@ -142,7 +152,9 @@ export class CommandTable {
   }
 
   private under({ commandId, request: { principal, idempotency } }: NewCommand): Kept | undefined {
-    return this.commands.get(commandId) ?? (idempotency === undefined ? undefined : this.commands.get(this.keys.get(textOf({ principal, key: idempotency.key })) ?? ''));
+    const kept = this.commands.get(commandId);
+    if (kept !== undefined || idempotency === undefined) return kept;
+    return this.commands.get(this.keys.get(textOf({ principal, key: idempotency.key })) ?? '');
   }
 
   private end(kept: Kept, end: CommandEnd, now: number): void {
@@ -165,7 +177,7 @@ export class CommandTable {
       const { commandId, request: { principal, idempotency } } = JSON.parse(kept.command) as NewCommand;
       const key = idempotency && textOf({ principal, key: idempotency.key });
       if (key !== undefined && this.keys.get(key) === commandId) this.keys.delete(key);
-      // Another may be under the same id by now.
+      // Another command may have the same id by now.
       if (this.commands.get(commandId) === kept) this.commands.delete(commandId);
     }
   }

@@ -22,36 +22,36 @@ interface Pace {
   concurrency: number;
   /** At most `longestLeaseMs`; renewed three times in this time. */
   leaseMs: number;
-  /** How long an outage is waited for before the command is given up. */
+  /** How long an outage may last before the command is given up. */
   patienceMs: number;
   retryMs: number;
-  /** How long a command is put off at first whose view is behind; then twice as long each time, up to 60 times as long. */
+  /** How long a command whose view is behind is put off at first; then twice as long each time, up to 60 times as long. */
   putOffMs: number;
 }
 
 const usualPace: Pace = { concurrency: 32, leaseMs: 15_000, patienceMs: 600_000, retryMs: 50, putOffMs: 500 };
-/** A command does not take a place for longer than this to wait for a view. */
+/** While a command waits for a view, it takes up one of the `concurrency` places: for this long at most. */
 const viewWaitMs = 250;
 const longestRetryMs = 2_000;
 const waitMs = 1_000;
-/** An error that is no refusal may pass, as a deadlock in the database does; one that stays is a bug. */
+/** An error that is no refusal may be transient, as a deadlock in the database is; one that persists is a bug. */
 const mostSurprises = 3;
-/** A command that takes its process down each time must not do so for ever. */
+/** A command that crashes its process each time must not do so for ever. */
 const mostAttempts = 20;
 
 type Ending = Exclude<CommandEnd, { status: 'cancelled' }>;
 interface Task { lease: Lease; isHeld: (forMs?: number) => boolean }
 
 /**
- * Does the commands of a queue until `stop`; any number of workers may. A command is done under its own idempotency key, so that one that was cut short anywhere
- * is done once, and ends as it really ended: the next worker finds the result that was stored with the events.
+ * Executes the commands of a queue until `stop`; any number of workers may share one queue. Each command has its own idempotency key, so one that was cut
+ * short anywhere is still done once, and its real outcome is recorded: the next worker finds the result that was stored with the events.
  */
 export async function runCommandWorker({ queue, store, handle, clock, logger }: Dependencies, stop: AbortSignal, pace: Partial<Pace> = {}): Promise<void> {
   const { concurrency, leaseMs, patienceMs, retryMs, putOffMs } = { ...usualPace, ...pace };
   const held = new Map<Lease, { until: number }>();
   const underWay = new Set<Promise<void>>();
 
-  // By this process's own clock, from before the queue was asked: it never believes longer in a lease than the queue does.
+  // Counted by this process's own clock from before the queue is asked, so that it never takes a lease to be valid for longer than the queue does.
   async function renewAll(): Promise<void> {
     const leases = [...held.keys()];
     if (leases.length === 0) return;
@@ -59,7 +59,7 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
     const kept = await queue.renew(leases, leaseMs);
     leases.forEach((lease, index) => {
       const one = held.get(lease);
-      // Lost is lost, whatever an answer says that was asked for earlier.
+      // A lost lease stays lost, whatever the answer to an earlier renewal says.
       if (one !== undefined && one.until > 0) one.until = kept[index] === true ? until : 0;
     });
   }
@@ -82,9 +82,9 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
     const seen = command.seen && { ...command.seen, waitMs: Math.min(command.seen.waitMs, viewWaitMs) };
     const isOverdue = () => command.deadline !== undefined && clock.now().toISOString() >= command.deadline;
     const began = performance.now();
-    // What is stored is stored some time after it was allowed to be.
+    // The log stores an append some time after it has asked, so a third of the lease must be left by then.
     const request = requestOf(command, () => isHeld(leaseMs / 3));
-    // Then it must be brought to its end, whatever its deadline says.
+    // What may be done already must be brought to its end, whatever its deadline says.
     let mayBeDone = attempt > 1;
     let surprises = attempt > mostAttempts ? mostSurprises : 0;
     let trouble: unknown = new Error(`it was begun ${attempt} times and never came to its end`);
@@ -117,19 +117,20 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
     return undefined;
   }
 
-  /** Its view may stay behind for long: it makes room for other commands, and is leased anew a while later. */
+  /** The view may stay behind for long: the command makes room for others, and is leased again a while later. */
   async function putOff(lease: Lease): Promise<void> {
     held.delete(lease);
     // While the queue is away, the lease ends by itself.
     await queue.renew([lease], putOffMs * Math.min(2 ** (lease.attempt - 1), 60)).catch(() => undefined);
   }
 
-  /** Before a command is given up: whether it was done after all. */
+  /** Checks, before a command is given up, whether it was done after all. */
   async function lookUp({ command, commandId, context }: NewCommand, { principal, idempotency }: Request, trouble: unknown): Promise<Ending> {
     const stored = await store.findResult({ principal, key: idempotency?.key ?? '' });
     if (stored !== undefined && stored.digest === idempotency?.digest) return succeeded(outcomeOf(context, stored));
     logger.error({ err: trouble, commandId, type: command.type }, 'a command failed');
-    return { status: 'failed', error: trouble instanceof Error ? trouble.message : String(trouble), ...(trouble instanceof Rejection && { code: trouble.code }) };
+    const error = trouble instanceof Error ? trouble.message : String(trouble);
+    return trouble instanceof Rejection ? { status: 'failed', error, code: trouble.code } : { status: 'failed', error };
   }
 
   async function record({ lease, isHeld }: Task, end: Ending): Promise<void> {
@@ -180,7 +181,14 @@ export async function runCommandWorker({ queue, store, handle, clock, logger }: 
 }
 
 function requestOf({ commandId, request: { at, idempotency, ...request } }: NewCommand, mayAppend: () => boolean): Request {
-  return { ...request, commandId, causationId: null, at: new Date(at), idempotency: idempotency ?? { key: `command:${commandId}`, digest: commandId }, mayAppend };
+  return {
+    ...request,
+    commandId,
+    causationId: null,
+    at: new Date(at),
+    idempotency: idempotency ?? { key: `command:${commandId}`, digest: commandId },
+    mayAppend,
+  };
 }
 
 function succeeded(outcome: CommandOutcome): Ending {

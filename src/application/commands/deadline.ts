@@ -1,16 +1,19 @@
 import { Rejection } from '../../domain/shared/rejection.js';
 
-/** The time of one command, counted from its request. */
+/** The time limit of one command, counted from its request. */
 export interface Deadline {
   /** `performance.now()`. */
   at: number;
   /** @throws Rejection when it is over */
   check(): void;
-  /** While it waits for `work`, which tells in time itself what became of it, nobody else is to say that nothing did. */
+  /** Waits for `work`, which reports its own outcome in time: while it runs, no timeout claims that nothing was stored. */
   leaveTo<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** What `work` comes to. It is told when its time is over, and must not begin anything more then. @throws Rejection `log.unavailable` when that takes longer than `ms` */
+/**
+ * Runs `work` under a time limit. It is given the deadline, and must not begin anything more once that has passed.
+ * @throws Rejection `log.unavailable` when it takes longer than `ms`
+ */
 export function inTime<T>(ms: number, work: (deadline: Deadline) => Promise<T>): Promise<T> {
   const at = performance.now() + ms;
   let left = false;

@@ -16,20 +16,20 @@ export interface Request {
   correlationId: string;
   /** The event that a policy reacts to. */
   causationId: string | null;
-  /** Of a command that was accepted before; another one is made otherwise. */
+  /** The id of a command that was accepted before; otherwise a new one is made. */
   commandId?: string;
   /** Business time of the command. */
   at: Date;
   traceparent?: string;
   /** Refuse, as unknown, whatever is not this customer's. */
   onlyCustomer?: string;
-  /** Do it once, however often it is asked for; `digest` tells another request under the same key. */
+  /** Do it once, however often it is asked for; `digest` tells a different request under the same key. */
   idempotency?: { key: string; digest: string };
   /** Refuse unless the stream is at this version. */
   expectedVersion?: number;
-  /** From the request on; past it the command is refused, and not stored. Without it, a caller's. */
+  /** Counted from the request: after that, the command is refused and not stored. By default, as long as a caller waits. */
   patienceMs?: number;
-  /** Asked when each append is about to be stored: whoever has lost the right to do this meanwhile stores nothing. */
+  /** Asked just before each append is stored; when it says no, as after a lost lease, nothing is. */
   mayAppend?: () => boolean;
 }
 
@@ -40,7 +40,7 @@ export interface CommandOutcome {
   id: string;
   context: Context;
   version: number;
-  /** Of the stream's last event. */
+  /** Position of the stream's last event. */
   position: number;
   partition: number;
   /** Answered from an earlier request under the same key. */
@@ -55,7 +55,7 @@ export type Execute = <C extends Context, Command extends object, State>(
 ) => Promise<CommandOutcome>;
 
 interface Dependencies {
-  /** Of the contexts that this process serves. */
+  /** The logs of the contexts that this process serves. */
   stores: Partial<EventStores>;
   snapshots: Partial<Record<Context, SnapshotStore>>;
   ids: Ids;
@@ -69,17 +69,21 @@ const attempts = 20;
 
 /** Load, decide, append: the one way in which a command becomes events. */
 export function createExecute({ stores, snapshots, ids, logger, partitions, tracer = untraced }: Dependencies): Execute {
-  // Only ever trusted under the version check: whatever would not reach it (a refusal, "already so") is decided on the log's own word.
+  // A remembered state is trusted only where the version check of an append confirms it. What never gets there (a refusal, "already so") is decided
+  // on what the log says.
   const states = createStreamStates({ snapshots, logger });
   const queues = new Map<string, Promise<unknown>>();
   const running = new Set<string>();
 
   return async (aggregate, id, command, request) => {
     const stream = aggregate.stream(id);
-    const job = () => inTime(request.patienceMs ?? callersPatienceMs, (deadline) => inOrder(stream, () => attempt(aggregate, id, stream, command, request, deadline)));
+    const job = () => inTime(
+      request.patienceMs ?? callersPatienceMs,
+      (deadline) => inOrder(stream, () => attempt(aggregate, id, stream, command, request, deadline)),
+    );
     const { idempotency } = request;
     if (idempotency === undefined) return job();
-    // Both may contain spaces.
+    // As JSON, which keeps them apart: both may contain spaces.
     const key = JSON.stringify([request.principal, idempotency.key]);
     if (running.has(key)) throw new Rejection('idempotency.in-progress', { key: idempotency.key });
     running.add(key);
@@ -90,7 +94,7 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
     }
   };
 
-  /** Commands of this process to one stream queue up behind each other instead of colliding. */
+  /** This process's commands to one stream run one after another, so that they do not conflict. */
   function inOrder<T>(stream: string, job: () => Promise<T>): Promise<T> {
     const before = queues.get(stream);
     const mine = before === undefined ? job() : before.then(job, job);
@@ -142,17 +146,20 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       ({ body: template.replace('{position}', String(position)), id, context, version, position, partition, replayed: false });
     if (events.length === 0 && request.idempotency === undefined) return answer(loaded.position);
 
-    const attributes = { 'orderfold.context': context, 'orderfold.stream': stream, 'orderfold.events': events.map((event) => event.type), 'orderfold.correlation_id': request.correlationId };
+    const attributes = {
+      'orderfold.context': context,
+      'orderfold.stream': stream,
+      'orderfold.events': events.map((event) => event.type),
+      'orderfold.correlation_id': request.correlationId,
+    };
     let eventId: string | undefined;
     const outcome = await tracer.span('append', { parent: request.traceparent, attributes }, async ({ traceparent, set }) => {
-      const asked = withMetadata(stream, request, traceparent, loaded.version, events, {
-        deadline,
-        ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)),
-        ...(request.mayAppend && { mayAppend: request.mayAppend }),
-        ...(request.idempotency && {
-          idempotency: { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) },
-        }),
-      });
+      const rest: Partial<AppendRequest<C>> = { deadline, ...heldKeys(aggregate.uniqueKeys(loaded.state), aggregate.uniqueKeys(state)) };
+      if (request.mayAppend !== undefined) rest.mayAppend = request.mayAppend;
+      if (request.idempotency !== undefined) {
+        rest.idempotency = { principal: request.principal, ...request.idempotency, response: JSON.stringify({ partition, body: template }) };
+      }
+      const asked = withMetadata(stream, request, traceparent, loaded.version, events, rest);
       eventId = asked.events.at(-1)?.metadata.id;
       const stored = await store.append(asked);
       set({ 'orderfold.outcome': stored.status });
@@ -169,20 +176,21 @@ export function createExecute({ stores, snapshots, ids, logger, partitions, trac
       case 'appended': {
         const last = events.at(-1);
         if (last === undefined) return answer(loaded.position);
-        states.remember(aggregate, stream, loaded.version, { state, version, position: outcome.position, at: last.at, ...(eventId !== undefined && { eventId }) });
+        const reached: Loaded<State> = { state, version, position: outcome.position, at: last.at, ...(eventId !== undefined && { eventId }) };
+        states.remember(aggregate, stream, loaded.version, reached);
         return answer(outcome.position);
       }
     }
   }
 
   function withMetadata<C extends Context>(
-    stream: string, request: Request, traceparent: string | undefined, expectedVersion: number, events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
+    stream: string, request: Request, traceparent: string | undefined, expectedVersion: number,
+    events: readonly EventsOf[C][], rest: Partial<AppendRequest<C>>,
   ): AppendRequest<C> {
     const { principal, correlationId, causationId, commandId = ids.next() } = request;
     const metadata = () => ({ id: ids.next(), correlationId, causationId, principal, commandId, ...(traceparent !== undefined && { traceparent }) });
     return { stream, expectedVersion, events: events.map((data) => ({ data, metadata: metadata() })), ...rest };
   }
-
 }
 
 function judge<C extends Context, Command extends object, State>(

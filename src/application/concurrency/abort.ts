@@ -1,4 +1,7 @@
-/** Calls `react` once `signal` is aborted, soon when it is already. @returns what takes that back: a signal that lives on must not keep those who no longer wait */
+/**
+ * Calls `react` once `signal` is aborted, or soon when it already is.
+ * @returns a function that cancels this: a signal that lives on must not keep the listeners of those who no longer wait
+ */
 export function onAbort(signal: AbortSignal, react: () => void): () => void {
   if (signal.aborted) {
     let wanted = true;
@@ -10,8 +13,8 @@ export function onAbort(signal: AbortSignal, react: () => void): () => void {
 }
 
 /**
- * Runs `work` with a controller of its own that `stop` aborts as well. In place of `AbortSignal.any`, which leaves 60 to 90 bytes at `stop` with each call,
- * and throws after 2^24 of them.
+ * Runs `work` with a controller of its own that `stop` aborts as well. Used in place of `AbortSignal.any`, which leaks 60 to 90 bytes on `stop` with
+ * each call, and throws after 2^24 of them.
  */
 export async function withController<T>(stop: AbortSignal, work: (own: AbortController) => Promise<T>): Promise<T> {
   const own = new AbortController();

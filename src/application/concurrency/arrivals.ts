@@ -3,8 +3,9 @@ import type { EventFeed } from '../ports/event-feed.js';
 const longestHoldMs = 1_000;
 
 /**
- * Node.js takes one new connection a turn of its event loop. A turn that also answers what came over the last ones, or folds a batch, takes milliseconds, and the
- * thousandth of a thousand that come at once would wait for seconds. So while connections arrive turn after turn, other work is held back, and the turns are short.
+ * Node.js accepts one new connection per turn of its event loop. A turn that also answers requests or folds a batch takes milliseconds, so the last of
+ * a thousand connections that come at once would wait for seconds. While connections arrive turn after turn, other work is therefore held back, and the
+ * turns are short.
  */
 export class Arrivals {
   private arrived = false;
@@ -13,7 +14,7 @@ export class Arrivals {
   private held: (() => void)[] = [];
   private heldSince = 0;
 
-  /** A connection was taken. */
+  /** A connection was accepted. */
   connected(): void {
     this.arrived = true;
     if (this.watching) return;
@@ -21,7 +22,7 @@ export class Arrivals {
     setImmediate(() => { this.turned(); });
   }
 
-  /** Does `work` now, or, while connections arrive, as soon as none has for a turn, at most a second later. */
+  /** Does `work` now, or, while connections arrive, after the first turn without one: a second later at most. */
   afterwards(work: () => void): void {
     if (this.turns < 2) {
       work();
@@ -43,7 +44,7 @@ export class Arrivals {
   }
 }
 
-/** The same feed, whose batches come after the connections that arrive. */
+/** The same feed; its batches give way to arriving connections. */
 export function afterArrivals(feed: EventFeed, arrivals: Arrivals): EventFeed {
   return {
     shared: feed.shared,

@@ -5,7 +5,7 @@ export class Wakeable {
   private readonly waiting = new Set<() => void>();
   private count = 0;
 
-  /** Of the news so far: taken before looking, so that what comes while one looks is not slept over. */
+  /** Count of the news so far. Take it before looking, so that news that comes while one looks is not missed. */
   get seen(): number {
     return this.count;
   }

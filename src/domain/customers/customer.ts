@@ -17,8 +17,21 @@ type Hold = { orderId: string; amountMinor: number };
 
 export type CreditRefusal = 'customer.unknown' | 'customer.suspended' | 'customer.closed' | 'credit.limit-exceeded';
 
+export interface CustomerDetails {
+  name: string;
+  contactName?: string;
+  email?: string;
+  address?: Address;
+}
+
+interface Registration extends CustomerDetails, Id {
+  currency: string;
+  /** `null`: no limit. */
+  creditLimitMinor: number | null;
+}
+
 export type CustomerCommand =
-  | ({ type: 'RegisterCustomer'; name: string; contactName?: string; email?: string; address?: Address; currency: string; creditLimitMinor: number | null } & Id)
+  | ({ type: 'RegisterCustomer' } & Registration)
   /** An absent field stays; `null` clears it. */
   | ({ type: 'ChangeCustomerDetails'; name?: string; contactName?: string | null; email?: string | null; address?: Address | null } & Id)
   | ({ type: 'SetCreditLimit'; creditLimitMinor: number | null } & Id)
@@ -29,7 +42,7 @@ export type CustomerCommand =
   | ({ type: 'ReleaseCredit'; orderId: string } & Id);
 
 export type CustomerEvent =
-  | ({ type: 'CustomerRegistered'; name: string; contactName?: string; email?: string; address?: Address; currency: string; creditLimitMinor: number | null } & Id & At)
+  | ({ type: 'CustomerRegistered' } & Registration & At)
   | ({ type: 'CustomerDetailsChanged'; name?: string; contactName?: string | null; email?: string | null; address?: Address | null } & Id & At)
   | ({ type: 'CreditLimitSet'; creditLimitMinor: number | null } & Id & At)
   | ({ type: 'CustomerSuspended'; reason: string } & Id & At)
@@ -39,19 +52,10 @@ export type CustomerEvent =
   | ({ type: 'CreditRefused'; reason: CreditRefusal } & Hold & Id & At)
   | ({ type: 'CreditReleased' } & Hold & Id & At);
 
-export interface CustomerDetails {
-  name: string;
-  contactName?: string;
-  email?: string;
-  address?: Address;
-}
-
-interface Account extends CustomerDetails, Id {
-  currency: string;
-  creditLimitMinor: number | null;
+interface Account extends Registration {
   /** What open orders hold, in minor units by order id. */
   reserved: PersistentMap<number>;
-  /** Together: exact, also where it leaves the safe integers. */
+  /** The sum of `reserved`: exact, also beyond the safe integers. */
   heldMinor: bigint;
 }
 
@@ -130,7 +134,10 @@ function reserve(command: { orderId: string; amountMinor: number } & Id, state: 
   return [{ type: 'CreditReserved', customerId, orderId, amountMinor, at }];
 }
 
-/** The account with what one order holds, or with nothing that it does. A customer may have very many open orders: none of the others is looked at. */
+/**
+ * The account with `amountMinor` held for one order, or with nothing held for it when that is `undefined`.
+ * A customer may have very many open orders: none of the others is looked at.
+ */
 function holding<A extends Account>(account: A, orderId: string, amountMinor: number | undefined): A {
   const before = BigInt(account.reserved.get(orderId) ?? 0);
   return {

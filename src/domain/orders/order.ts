@@ -11,7 +11,7 @@ export interface Line {
   discountMinor?: number;
 }
 
-/** What the orders service knows of a customer when an order is placed: from its own copy, never asked for. */
+/** What the orders service knows of a customer when an order is placed. It comes from its own copy; the customers service is never asked. */
 export interface OrderingCustomer {
   name: string;
   status: 'active' | 'suspended' | 'closed';
@@ -20,6 +20,17 @@ export interface OrderingCustomer {
 
 type Ids = { orderId: string; customerId: string };
 type At = { at: string };
+
+interface Placement extends Ids {
+  customerName: string;
+  currency: string;
+  lines: readonly Line[];
+  shippingMinor: number;
+  /** All lines after discount. */
+  subtotalMinor: number;
+  /** With shipping. */
+  totalMinor: number;
+}
 
 export type OrderCommand =
   | ({ type: 'PlaceOrder'; currency: string; lines: readonly Line[]; shippingMinor?: number; customer: OrderingCustomer | undefined } & Ids)
@@ -31,8 +42,7 @@ export type OrderCommand =
   | { type: 'CancelOrder'; orderId: string; reason: string };
 
 export type OrderEvent =
-  /** `subtotalMinor`: all lines after discount; `totalMinor`: with shipping. */
-  | ({ type: 'OrderPlaced'; customerName: string; currency: string; lines: readonly Line[]; shippingMinor: number; subtotalMinor: number; totalMinor: number } & Ids & At)
+  | ({ type: 'OrderPlaced' } & Placement & At)
   | ({ type: 'OrderApproved' } & Ids & At)
   | ({ type: 'OrderRejected'; reason: CreditRefusal; totalMinor: number } & Ids & At)
   | ({ type: 'OrderPaid'; paymentReference: string; totalMinor: number } & Ids & At)
