@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { ChainedEvent } from '../../src/application/log/message.js';
-import { PartitionChain } from '../../src/infrastructure/kafka/events/partition-chain.js';
+import { offsetToCommit, PartitionChain } from '../../src/infrastructure/kafka/events/partition-chain.js';
 
 /** The nth message of one partition; positions have holes between them, where other partitions' events lie. */
 const message = (n: number) => ({ prev: (n - 1) * 10, event: { position: n * 10, recordedAt: `t-${n}` } as ChainedEvent['event'] });
@@ -77,5 +77,25 @@ describe('the chain of a partition whose log is not at hand', () => {
         expect(one.chain.hole).to.equal(undefined);
       }
     }), { numRuns: 200 });
+  });
+});
+
+describe('the chain of a partition whose log is at hand', () => {
+  it('takes the next, drops what it has, and reads what is missing from the log', () => {
+    const chain = new PartitionChain(true);
+    expect([chain.next(message(3), '2', 20), chain.next(message(2), '1', 20), chain.next(message(5), '4', 20)]).to.deep.equal(['take', 'drop', 'read the log']);
+    expect(chain.hole).to.equal(undefined);
+  });
+
+  it('looks into the topic once, where it has nothing', () => {
+    const chain = new PartitionChain(true);
+    expect(chain.next(message(3), '2', 0)).to.equal('rewind');
+    expect(chain.next(message(3), '2', 0)).to.equal('read the log');
+  });
+});
+
+describe('what a group notes of a partition', () => {
+  it('is one message behind what was read, and before what is missing', () => {
+    expect([offsetToCommit('0', undefined), offsetToCommit('7', undefined), offsetToCommit('7', { offset: '4', since: 't' })]).to.deep.equal(['0', '6', '3']);
   });
 });

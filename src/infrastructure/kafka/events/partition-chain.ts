@@ -1,14 +1,14 @@
 import { linkOf, type ChainedEvent } from '../../../application/log/message.js';
 
 /**
- * What a reader does with a message: take it; drop it, for it has it; read what is missing before it from the log; look for that in the topic from the beginning;
- * or leave it out and read on, for what is missing is published again behind it, and this one after that.
+ * What a reader does with a message: take it; drop it, for it has it; read what is missing before it from the log; look for that in the topic from the
+ * beginning; or leave it out and read on, for what is missing is published again behind it, and this one after that.
  */
 export type Step = 'take' | 'drop' | 'read the log' | 'rewind' | 'read on';
 
 /** A place behind which messages are missing. */
 export interface Hole {
-  /** Of the first message that could not be taken: a group begins before it again, whatever it has read since. */
+  /** The offset of the first message that could not be taken: a group begins before it again, whatever it has read since. */
   offset: string;
   /** `recordedAt` of that message's event. */
   since: string;
@@ -50,4 +50,12 @@ export class PartitionChain {
   begin(): void {
     this.open = undefined;
   }
+}
+
+/**
+ * What a group notes of a partition that it is to read from `offset`. It stays one message behind: by the one that it reads again, whoever goes on sees
+ * whether the subscriber still has all that was before it. And it stays before what is missing.
+ */
+export function offsetToCommit(offset: string, hole: Hole | undefined): string {
+  return String(Math.max(0, Number(hole?.offset ?? offset) - 1));
 }
