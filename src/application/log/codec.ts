@@ -13,10 +13,10 @@ export type Upcaster = (data: Record<string, unknown>) => Record<string, unknown
 /** By event type: the upcasters from version 1 to 2, from 2 to 3, … A type that is not listed is at version 1. */
 export type Upcasters = Readonly<Record<string, readonly Upcaster[]>>;
 
-/** The one way in and out of a log: every reader gets today's shapes, however old the event. */
+/** Every event goes in and out of a log through this: readers get today's shapes, however old the event is. */
 export interface EventCodec {
   encode(event: EventsOf[Context]): EncodedEvent;
-  /** Takes over `stored.data`. @throws Error when the event is of a type or a shape that only newer code knows: to go on without it would be to guess */
+  /** May change `stored.data`. @throws Error when the event has a type or a shape that only newer code knows: to go on without it would be a guess */
   decode<C extends Context>(stored: EncodedEvent): EventsOf[C];
 }
 

@@ -7,12 +7,12 @@ import type { EventStore, EventStores } from '../ports/event-store.js';
 import type { LogSignal } from '../ports/log-signal.js';
 import type { Context } from '../../domain/events.js';
 
-/** Behind, a long page lets the subscriber write a document once for several of its events. */
+/** When a subscriber is behind, a long page lets it write a document once for several of its events. */
 const pageSize = 5_000;
 const pollMs = 400;
 const heartbeatMs = 800;
 
-/** Feeds straight from the logs: woken by their signal, and polling behind it, because a signal can be lost. */
+/** Feeds straight from the logs: woken by their signal, and polling as well, because a signal can be lost. */
 export class LogFeed implements EventFeed {
   readonly shared = false;
 
@@ -44,7 +44,7 @@ export class LogFeed implements EventFeed {
     const news = new Wakeable();
     const unsubscribe = this.signal.subscribe(context, () => { news.wake(); });
     try {
-      // Everything up to the least position was seen; of what lies above, subscribers drop what they have.
+      // Everything up to the lowest position was seen; above it, subscribers drop the duplicates.
       let after = Math.min(...this.sources(context).map((one) => start[one] ?? 0));
       let delivered = -Infinity;
       const pageBehind = createPages(store, pageSize);
@@ -54,7 +54,10 @@ export class LogFeed implements EventFeed {
         const end = events.at(-1)?.position ?? after;
         if (events.length > 0 || performance.now() - delivered >= heartbeatMs) {
           await deliver({
-            events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })), progress: this.progressAt(context, end), behindSince: next?.recordedAt ?? null, epochs,
+            events: events.map((event) => ({ source: sourceOf(event, this.partitions), event })),
+            progress: this.progressAt(context, end),
+            behindSince: next?.recordedAt ?? null,
+            epochs,
           });
           after = end;
           delivered = performance.now();
@@ -70,7 +73,7 @@ export class LogFeed implements EventFeed {
     return Array.from({ length: this.partitions }, (_, partition) => source(context, partition));
   }
 
-  /** All partitions: who has read the log up to a position has seen every one of them up to there. */
+  /** Progress of all partitions: whoever has read the log up to a position has seen every partition up to there. */
   private progressAt(context: Context, position: number): Progress {
     return Object.fromEntries(this.sources(context).map((one) => [one, position]));
   }

@@ -1,11 +1,11 @@
 import type { Context } from '../../domain/events.js';
 import type { EventCodec } from './codec.js';
-import { chained, encodeMessage } from './message.js';
+import { chained, encodeMessage, type LinkedEvent } from './message.js';
 import type { CheckpointStore } from '../ports/checkpoint-store.js';
 import type { Progress, Source } from '../ports/event-feed.js';
 import type { EventPublisher } from '../ports/event-publisher.js';
 import type { PublishedTopic } from '../ports/published-topic.js';
-import type { EventStore, RecordedEvent } from '../ports/event-store.js';
+import type { EventStore } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import type { LogSignal } from '../ports/log-signal.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
@@ -22,16 +22,14 @@ interface Dependencies {
   publisher: EventPublisher;
   codec: EventCodec;
   partitions: number;
-  /** Looked at when the relay begins, and again and again; left out where only the publisher is on trial. */
+  /** Checked when the relay begins, and every `checkEveryMs`; left out where a test is about the publisher alone. */
   topic?: PublishedTopic;
   checkEveryMs?: number;
   logger?: Pick<Logger, 'warn'>;
   tracer?: Tracer;
 }
 
-interface Link { source: Source; prev: number; event: RecordedEvent }
-
-/** Of a relay: what it has published, and what there was to publish when it last looked. */
+/** What a relay has published, and what there was to publish when it last looked. */
 export interface RelayState {
   context: Context;
   published: Progress;
@@ -52,16 +50,17 @@ export function relayLagMs({ behindSince, error }: RelayState, now: Date): numbe
 export const relayCheckpoint = 'relay';
 const pageSize = 2_000;
 const pollMs = 400;
-/** From one page to the next where there is no backlog: under load, many small ones cost three round trips each. */
+/** Pause between two pages when there is no backlog: under load, many small pages would cost three round trips each. */
 const paceMs = 20;
 
-/** A topic that has lost what it had is noticed after this at the latest. */
+/** A topic that has lost messages is noticed after this time at the latest. */
 const defaultCheckEveryMs = 20_000;
 
 /**
- * Takes the log of a context to its topic until `stop`: read, publish, move the checkpoint. Killed anywhere, it publishes again what it had not noted, and loses nothing.
- * What the topic has lost of what was published is published again first.
- * @throws Error when publishing fails, or another relay has moved the checkpoint: it is to be started again, and goes on from there; or when the topic holds what is not in the log
+ * Publishes the log of a context to its topic until `stop`: read, publish, move the checkpoint. Killed anywhere, it publishes again what the checkpoint
+ * does not cover, and loses nothing. Events that the topic has lost are published again first.
+ * @throws Error when publishing fails, or another relay has moved the checkpoint: start it again, and it goes on from there; or when the topic holds
+ *   what is not in the log
  */
 export async function runRelay(
   context: Context,
@@ -72,19 +71,27 @@ export async function runRelay(
   const unsubscribe = signal.subscribe(context, () => { news.wake(); });
   try {
     const { epoch } = await store.head();
-    // The position of a partition's last event is its end of the chain; the greatest of them is how far the log is published.
+    // The chain of a partition ends with the position of its last event; the greatest of these is how far the log is published.
     let published = await checkpoints.load(relayCheckpoint);
     const last = new Map(Object.entries(published) as [Source, number][]);
     let after = Math.max(0, ...last.values());
     const pageBehind = createPages(store, pageSize);
 
-    async function publish(links: readonly Link[]): Promise<void> {
-      const messages = links.map(({ source, prev, event }) => encodeMessage(event, { prev, partition: Number(source.slice(source.indexOf('/') + 1)), epoch }, codec));
-      const attributes = { 'messaging.operation.name': 'publish', 'messaging.operation.type': 'send', 'messaging.batch.message_count': messages.length };
-      await tracer.span(`publish ${context}`, { kind: 'producer', ...causesOf(links.map(({ event }) => event)), attributes }, () => publisher.publish(context, messages));
+    async function publish(links: readonly LinkedEvent[]): Promise<void> {
+      const messages = links.map(({ source, prev, event }) => {
+        const partition = Number(source.slice(source.indexOf('/') + 1));
+        return encodeMessage(event, { prev, partition, epoch }, codec);
+      });
+      const attributes = {
+        'messaging.operation.name': 'publish',
+        'messaging.operation.type': 'send',
+        'messaging.batch.message_count': messages.length,
+      };
+      const options = { kind: 'producer', ...causesOf(links.map(({ event }) => event)), attributes } as const;
+      await tracer.span(`publish ${context}`, options, () => publisher.publish(context, messages));
     }
 
-    /** Before anything else is published: behind a hole, a reader without the log would wait for ever. */
+    /** Comes before anything else is published: behind a gap, a reader without the log would wait for ever. */
     async function mend(of: PublishedTopic): Promise<void> {
       const missing = await missingInTopic(context, await of.ends(context), { store, published, epoch, partitions });
       if (missing.size === 0) return;
@@ -93,7 +100,8 @@ export async function runRelay(
       const chain = new Map(missing);
       for (let from = Math.min(...missing.values()); from < upTo && !stop.aborted;) {
         const events = (await store.readLog({ after: from, limit: pageSize })).events.filter(({ position }) => position <= upTo);
-        const links = chained(events, partitions, chain).filter(({ source, event: { position } }) => position > (missing.get(source) ?? Infinity) && position <= (published[source] ?? 0));
+        const links = chained(events, partitions, chain).filter(({ source, event: { position } }) =>
+          position > (missing.get(source) ?? Infinity) && position <= (published[source] ?? 0));
         if (links.length > 0) {
           report({ context, published, position: after, behindSince: links[0]?.event.recordedAt ?? null });
           await publish(links);

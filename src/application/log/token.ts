@@ -14,18 +14,18 @@ export function parseTokens(text: string): ConsistencyToken[] {
     const [, context, position, partition] = /^\s*([a-z]+):(\d{1,15}):(\d{1,4})\s*$/.exec(part) ?? [];
     const known = contexts.find((one) => one === context);
     if (known === undefined) {
-      throw new Rejection('input.invalid', { errors: [{ pointer: 'Consistency-Token', message: 'must be <context>:<position>:<partition>, as it was given' }] });
+      throw invalidToken('must be <context>:<position>:<partition>, as it was given');
     }
     return { context: known, position: Number(position), partition: Number(partition) };
   });
 }
 
-/** @throws Rejection `input.invalid` for a token of what there is not and will not be, as far as that can be known */
+/** @throws Rejection `input.invalid` for a token that names an event or a partition that does not exist, as far as that can be known */
 export type TokenCheck = (tokens: readonly ConsistencyToken[]) => Promise<void>;
 
 const headPatienceMs = 500;
 
-/** At the door, so that nobody waits for what never comes. A log that is not at hand, or does not answer, is not asked. */
+/** Tokens are checked first, so that no request waits for an event that never comes. A log that is not at hand, or does not answer in time, is passed over. */
 export function createTokenCheck(stores: Partial<Record<Context, Pick<EventStore, 'head'>>>, partitions: number): TokenCheck {
   const heads = new Map<Context, number>();
   const isBeyond = ({ context, position }: ConsistencyToken) => position > (heads.get(context) ?? 0);
@@ -42,5 +42,9 @@ export function createTokenCheck(stores: Partial<Record<Context, Pick<EventStore
 }
 
 function notThere(what: string): Rejection {
-  return new Rejection('input.invalid', { errors: [{ pointer: 'Consistency-Token', message: `names ${what} that there is not` }] });
+  return invalidToken(`names ${what} that there is not`);
+}
+
+function invalidToken(message: string): Rejection {
+  return new Rejection('input.invalid', { errors: [{ pointer: 'Consistency-Token', message }] });
 }

@@ -35,7 +35,7 @@ export interface WaitingOrders {
 
 export interface OrderQueries extends Pick<ViewQueries<OrderDocument>, 'one'>, StreamQueries<OrderDocument> {
   list(filter: OrderFilter, options: ListOptions, caller: Caller, seen?: Seen): Promise<ViewPage<OrderDocument>>;
-  /** Orders that have waited for their credit decision since before `instant`: the saga is stuck, or slow. */
+  /** Orders that were placed before `instant` and still wait for their credit decision: the saga is stuck, or slow. */
   waitingSince(instant: Date, caller: Caller): Promise<WaitingOrders>;
 }
 
@@ -60,7 +60,8 @@ export function createOrderQueries({ store, view, clock }: { store: EventStore<'
   };
 }
 
-function conditions({ customerId, status, paid, currency, placedFrom, placedTo, period, minTotalMinor, maxTotalMinor, sku }: OrderFilter, clock: Clock): Condition[] {
+function conditions(filter: OrderFilter, clock: Clock): Condition[] {
+  const { customerId, status, paid, currency, placedFrom, placedTo, period, minTotalMinor, maxTotalMinor, sku } = filter;
   const where: Condition[] = [];
   if (customerId !== undefined) where.push({ field: 'customerId', in: customerId });
   if (status !== undefined) where.push({ field: 'status', in: status });

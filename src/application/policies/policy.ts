@@ -9,14 +9,14 @@ import type { RecordedEvent } from '../ports/event-store.js';
 import type { Logger } from '../ports/logger.js';
 import { untraced, type Tracer } from '../ports/tracer.js';
 
-/** When this happened, then do that: an event of one context leads to a command, as a rule of the other. */
+/** When this happened, then do that: an event of one context leads to a command, usually of the other one. */
 export interface Policy<From extends Context, Command> {
   /** Durable: names the checkpoint, the consumer group and the principal of the commands. */
   name: string;
   from: From;
   /** The context that the commands go to: the checkpoint is kept there. */
   to: Context;
-  /** What the command goes to. Commands to the same keep the order of their events, and behind one that failed none of them is tried. */
+  /** What the command goes to. Commands to one target keep the order of their events; after one that failed, the rest are not tried. */
   target: (event: EventsOf[From]) => string;
   on: { [T in EventsOf[From]['type']]?: (event: Extract<EventsOf[From], { type: T }>) => Command };
 }
@@ -29,7 +29,7 @@ interface Dependencies<Command> {
   tracer?: Tracer;
 }
 
-/** Nobody waits for the answer: a slow log is no outage. */
+/** Longer than for a caller, because nobody waits for the answer: a slow log is no outage. */
 const patienceMs = 30_000;
 
 /** Runs a policy until `stop`. Each event's command is applied once, however often the event is delivered. */
@@ -53,16 +53,18 @@ export async function runPolicy<From extends Context, Command>(
         idempotency: { key: metadata.id, digest: metadata.id },
       }));
     } catch (error) {
-      // What may pass is tried again; any other refusal is a finding for the operator, and the others go on.
+      // A transient refusal is retried; any other one is logged for the operator, and the other commands go on.
       if (!(error instanceof Rejection) || mayPass(error)) throw error;
       logger.error({ policy: policy.name, position, code: error.code }, 'a policy\'s command was refused');
     }
   }
 
-  // What was reacted to. A feed may bring it again from where its slowest source is, when the keys of those commands are long forgotten.
+  // Events up to here were reacted to. A feed may deliver them again, from where its slowest source is, when the idempotency keys of their commands are
+  // long forgotten.
   let done: Progress = {};
 
-  // The commands of a batch are under way together, those to one target one after the other: a release must not go on without its reservation, which an outage held up.
+  // The commands of a batch run concurrently, those to one target one after another: a release must not overtake its reservation when an outage holds
+  // that up.
   async function onBatch({ events, progress }: FeedBatch): Promise<void> {
     if (events.length === 0) return;
     const lanes = new Map<string, Promise<void>>();

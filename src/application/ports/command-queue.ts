@@ -3,7 +3,7 @@ import type { RejectionCode } from '../../domain/shared/rejection.js';
 import type { ConsistencyToken } from './event-feed.js';
 import type { IdempotencyKey } from './event-store.js';
 
-/** What the caller has seen already: the answer must not be older, and is waited for. */
+/** What the caller has seen already: the answer must not be older, so it waits up to `waitMs` for the view. */
 export interface Seen {
   tokens: readonly ConsistencyToken[];
   waitMs: number;
@@ -52,7 +52,7 @@ export interface CommandRecord extends NewCommand {
   attempts: number;
   startedAt?: string;
   finishedAt?: string;
-  /** When it is finished. */
+  /** How it ended, once it is finished. */
   end?: CommandEnd;
 }
 
@@ -78,7 +78,8 @@ export const longestLeaseMs = 30_000;
 export interface CommandInbox {
   /**
    * @returns the command as it is kept; an earlier one under the same principal and key, when there is one
-   * @throws Rejection `queue.full` (as many as are handed in at the same moment may pass the limit), `idempotency.key-reused` for another request under the same key
+   * @throws Rejection `queue.full` (commands that are handed in at the same moment may exceed the limit), `idempotency.key-reused` for another request
+   *   under the same key
    */
   enqueue(command: NewCommand): Promise<CommandRecord>;
   /** By its id, or by its caller's own name for it. */
@@ -101,9 +102,9 @@ export interface CommandInbox {
 export interface CommandWork {
   /** Up to `limit` commands; waits up to `waitMs`, or until `stop`, while there is none. `leaseMs` is at most `longestLeaseMs`. */
   lease(wanted: { limit: number; leaseMs: number; waitMs: number }, stop: AbortSignal): Promise<Lease[]>;
-  /** Prolongs leases. @returns for each of them whether it is still held: never again, once it is not */
+  /** Prolongs leases. @returns for each of them whether it is still held; one that was lost is never held again */
   renew(leases: readonly LeaseName[], leaseMs: number): Promise<boolean[]>;
-  /** Keeps how a command ended. Said again under the same fence, it stays. @returns false when another lease was given since: nothing was kept */
+  /** Stores how a command ended; repeated under the same fence, it changes nothing. @returns false when another lease was given since: nothing was stored */
   finish(lease: LeaseName, end: Exclude<CommandEnd, { status: 'cancelled' }>): Promise<boolean>;
 }
 

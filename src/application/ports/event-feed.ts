@@ -25,11 +25,11 @@ export interface FeedBatch {
   /** After this batch; holds every source that the batch speaks of, with or without events of it. */
   progress: Progress;
   /**
-   * Since when the subscriber is behind in these sources: `recordedAt` of the oldest event that is not in this batch or an earlier one, or, where the feed cannot
-   * know that one yet, of the last one that it has delivered before it; `null` at the end of the feed.
+   * Since when the subscriber is behind in these sources: `recordedAt` of the oldest event that is neither in this batch nor in an earlier one. Where the
+   * feed cannot know that event yet, it is the one of the last event that was delivered before it. `null` at the end of the feed.
    */
   behindSince: string | null;
-  /** Of the logs that the events come from, by context, as far as the feed knows them. */
+  /** Epochs of the logs that the events come from, by context, as far as the feed knows them. */
   epochs: Readonly<Record<string, string>>;
 }
 
@@ -37,7 +37,7 @@ export interface Subscription {
   /** Durable name of the subscriber: one view, or one policy. */
   group: string;
   contexts: readonly Context[];
-  /** Of the logs that the subscriber has events of, by context, as far as it knows: what is older is not delivered. */
+  /** Epochs of the logs that the subscriber has events of, by context, as far as it knows: events of an older epoch are not delivered. */
   epochs?(): Readonly<Record<string, string>>;
   /** Asked when the feed begins, and whenever it takes over sources: events at or below this are not needed again; they may come all the same. */
   reached(): Promise<Progress>;

@@ -42,7 +42,7 @@ export interface IdempotencyKey {
 }
 
 export interface StoredResult {
-  /** Of the request that was answered so. */
+  /** Digest of the request that was answered with this. */
   digest: string;
   /** Exactly what was stored. */
   response: string;
@@ -56,16 +56,16 @@ export interface AppendRequest<C extends Context = Context> {
   events: readonly NewEvent<C>[];
   /** Stored in the same transaction. `{position}` in `response` is replaced by the position of the last event. */
   idempotency?: IdempotencyKey & StoredResult;
-  /** Asked when it is about to be stored: whoever has lost the right to it meanwhile stores nothing. */
+  /** Asked just before it is stored; when it says no, as after a lost lease, nothing is. */
   mayAppend?: () => boolean;
   /** Keys that this stream holds from now on, and keys that it gives up. */
   claims?: readonly UniqueKey[];
   releases?: readonly UniqueKey[];
-  /** `performance.now()`: what has not been begun by then is refused, and never stored. Without it, the store's own patience. */
+  /** As `performance.now()`: an append that has not begun by then is refused, and never stored. By default, the store's own limit. */
   deadline?: number;
 }
 
-/** What became of one append; its neighbours in a batch do not matter. Looked at in this order: duplicate, conflict, taken. */
+/** What became of one append; its neighbours in a batch do not matter. Checked in this order: duplicate, conflict, taken. */
 export type AppendOutcome =
   | { status: 'appended'; version: number; position: number; recordedAt: string }
   /** The idempotency key was used before: nothing was stored. */
@@ -94,7 +94,7 @@ export interface LogPage<C extends Context = Context> {
 }
 
 export interface LogHead {
-  /** Of the last event; 0 when there is none. */
+  /** Position of the last event; 0 when there is none. */
   position: number;
   /** Names this very log: a log that was restored from an older backup gets another one. */
   epoch: string;
@@ -107,8 +107,8 @@ export interface LogHead {
  * - Events, idempotency keys and unique keys are stored together or not at all.
  * - What was stored is never changed, and cannot be changed through what was returned.
  * - A result that could not be learned (connection lost during the commit) is looked up, never appended again blindly.
- * @throws Rejection `log.unavailable` when the log cannot be reached or written, or an outcome could not be learned in time. `outcome` says which: `not-stored`, and
- *   it never will be, or `unknown`. `disk: 'full'` when that is the reason.
+ * @throws Rejection `log.unavailable` when the log cannot be reached or written, or an outcome could not be learned in time. `outcome` says which:
+ *   `not-stored`, and it never will be, or `unknown`. `disk: 'full'` when that is the reason.
  */
 export interface EventStore<C extends Context = Context> {
   append(request: AppendRequest<C>): Promise<AppendOutcome>;
@@ -120,7 +120,7 @@ export interface EventStore<C extends Context = Context> {
   findResult(key: IdempotencyKey): Promise<StoredResult | undefined>;
   /** Resolves when the log can be read, and be appended to where that has failed. @throws Rejection `log.unavailable` with the reason */
   check(): Promise<void>;
-  /** How often the connection to the log was lost so far: whoever answers now may not have all that was stored before. */
+  /** How often the connection to the log was lost so far: the server that answers now may lack events that were stored before. */
   readonly interruptions: number;
 }
 

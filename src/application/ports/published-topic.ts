@@ -4,9 +4,9 @@ import type { Source } from './event-feed.js';
 /** What the last message of a partition says of itself. */
 export interface TopicEnd {
   position: number;
-  /** Of the event. */
+  /** Id of the event. */
   id: string;
-  /** Of the log that it was published from. */
+  /** Names the log that it was published from. */
   epoch: string;
 }
 

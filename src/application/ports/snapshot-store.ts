@@ -2,9 +2,9 @@
 export interface Snapshot {
   stream: string;
   version: number;
-  /** Of the state's shape: a snapshot of another revision is not used. */
+  /** Revision of the state's shape: a snapshot of another revision is not used. */
   revision: number;
-  /** Of the stream's event at `version`. */
+  /** Position of the stream's event at `version`. */
   position: number;
   at: string;
   state: unknown;

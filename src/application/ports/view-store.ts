@@ -4,7 +4,10 @@ import type { RecordedEvent } from './event-store.js';
 
 /** How a field can be asked for. A field that no query needs is not declared: it is stored and returned all the same. */
 export type Field =
-  /** Exact values: equality, facets, sorting. `lookup`: lists of one value are asked for often, or of a rare one, so it is worth an index in the first sort order. */
+  /**
+   * Exact values: equality, facets, sorting. `lookup`: lists of one value are asked for often, or the value is rare, so it is worth an index in the
+   * first sort order.
+   */
   | { kind: 'keyword'; lookup?: true }
   /** Words that `q` searches; never compared. */
   | { kind: 'text' }
@@ -66,7 +69,7 @@ export interface ViewProgress {
   behindSince: string | null;
   /** When the projector last looked (ISO 8601). */
   checkedAt: string;
-  /** Of the logs that the view was folded from, by context. */
+  /** Epochs of the logs that the view was folded from, by context. */
   epochs: Readonly<Record<string, string>>;
 }
 
@@ -85,7 +88,7 @@ export interface ViewQuery {
   limit: number;
   /** Begin behind this place of the same sort order. */
   after?: Place;
-  /** Count the documents that match up to so many: 0 does not count, Infinity counts them all; 10,000 unless it is said. */
+  /** Counts the documents that match up to this number: 0 does not count, Infinity counts them all; 10,000 by default. */
   countUpTo?: number;
   /** Fields to count the values of, over all documents that match. A date field counts months (`1996-07`). */
   facets?: readonly string[];
@@ -101,9 +104,9 @@ export interface FacetCount {
 
 export interface ViewPage<D> {
   items: StoredDocument<D>[];
-  /** Of all documents that match, on this page or not; absent when they were not to be counted. */
+  /** Number of all documents that match, on this page or not; absent when they were not to be counted. */
   total?: number;
-  /** There are more than `total`: they were not counted on. */
+  /** There are more than `total`: counting stopped there. */
   totalIsAtLeast?: true;
   /** Behind the last item; absent when no more follow. */
   next?: Place;

@@ -9,7 +9,7 @@ import { fold } from '../views/fold.js';
 export interface DocumentState<D> {
   version: number;
   stored: StoredDocument<D> | undefined;
-  /** Of the event at `version`. */
+  /** Position of the event at `version`. */
   eventId: string;
 }
 

@@ -15,14 +15,15 @@ export interface Trace {
 
 export type Traces = (correlationId: string) => Promise<Trace>;
 
-/** Events. Callers choose correlation ids, and may choose the same one for everything. */
+/** Most events of a trace: callers choose correlation ids, and may choose the same one for everything. */
 export const longestTrace = 1_000;
 
 /** Everything that one correlation id caused, in the contexts whose logs are at hand, up to `longestTrace`. */
 export function createTraces(stores: Partial<EventStores>): Traces {
   return async (correlationId) => {
-    const pages = await Promise.all(Object.values(stores).map((store: EventStore) => store.readLog({ after: 0, limit: longestTrace + 1, correlationId })));
-    const found = pages.flatMap((page) => page.events).sort((a, b) => (a.recordedAt < b.recordedAt ? -1 : a.recordedAt > b.recordedAt ? 1 : a.position - b.position));
+    const query = { after: 0, limit: longestTrace + 1, correlationId };
+    const pages = await Promise.all(Object.values(stores).map((store: EventStore) => store.readLog(query)));
+    const found = pages.flatMap((page) => page.events).sort(inOrderOfTime);
     const nodes = new Map(found.slice(0, longestTrace).map((event) => [event.metadata.id, { event, caused: [] as TraceNode[] }]));
     const roots: TraceNode[] = [];
     for (const node of nodes.values()) {
@@ -31,4 +32,9 @@ export function createTraces(stores: Partial<EventStores>): Traces {
     }
     return { events: roots, truncated: found.length > longestTrace };
   };
+}
+
+function inOrderOfTime(a: RecordedEvent, b: RecordedEvent): number {
+  if (a.recordedAt === b.recordedAt) return a.position - b.position;
+  return a.recordedAt < b.recordedAt ? -1 : 1;
 }

@@ -11,7 +11,7 @@ export interface CustomerDocument extends CustomerDetails {
   /** What open orders hold of it, and how many they are. */
   reservedMinor: number;
   openOrders: number;
-  /** Of the customer's stream. */
+  /** Version of the customer's stream. */
   version: number;
   registeredAt: string;
 }

@@ -12,10 +12,12 @@ export function documentIdOf<D extends object>(view: View<D>, event: RecordedEve
 }
 
 /**
- * `stored` with one more event applied. What it has already is skipped here, and nowhere else. The revision is the writer's business.
+ * `stored` with one more event applied. Duplicates are skipped here, and nowhere else. The revision is the writer's business.
  * @throws Error that names the event, when a handler fails
  */
-export function fold<D extends object>(view: View<D>, id: string, stored: StoredDocument<D> | undefined, { source, event }: FeedEvent): StoredDocument<D> | undefined {
+export function fold<D extends object>(
+  view: View<D>, id: string, stored: StoredDocument<D> | undefined, { source, event }: FeedEvent,
+): StoredDocument<D> | undefined {
   if (event.position <= (stored?.applied[source] ?? 0)) return stored;
   const handler = view.on[event.data.type] as Handler<D, EventType> | undefined;
   if (handler === undefined) return stored;

@@ -13,8 +13,8 @@ export interface OrderCustomer {
 }
 
 /**
- * The orders service's own copy of the customers: what it needs to take an order, and nothing more. Events of one customer come in order, but for a topic
- * that was made anew with other partitions: a later name or status is not undone by an earlier event.
+ * The orders service's own copy of the customers: what it needs to take an order, and nothing more. Events of one customer come in order, unless the
+ * topic was made anew with other partitions. So the versions are kept: an earlier event never overwrites a later name or status.
  */
 export const orderCustomers = view<OrderCustomer>()({
   name: 'order-customers',
@@ -30,7 +30,8 @@ export const orderCustomers = view<OrderCustomer>()({
   on: {
     CustomerRegistered: (before, { customerId, name, currency }, { version }) =>
       withStatus(withName({ ...(before ?? unregistered(customerId)), currency }, name, version), 'active', version),
-    CustomerDetailsChanged: (before, { customerId, name }, { version }) => (name === undefined ? before : withName(before ?? unregistered(customerId), name, version)),
+    CustomerDetailsChanged: (before, { customerId, name }, { version }) =>
+      (name === undefined ? before : withName(before ?? unregistered(customerId), name, version)),
     CustomerSuspended: (before, { customerId }, { version }) => withStatus(before ?? unregistered(customerId), 'suspended', version),
     CustomerReactivated: (before, { customerId }, { version }) => withStatus(before ?? unregistered(customerId), 'active', version),
     CustomerClosed: (before, { customerId }, { version }) => withStatus(before ?? unregistered(customerId), 'closed', version),

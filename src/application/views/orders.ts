@@ -12,7 +12,7 @@ export interface OrderDocument {
   shippingMinor: number;
   subtotalMinor: number;
   totalMinor: number;
-  /** Of the order's stream. */
+  /** Version of the order's stream. */
   version: number;
   placedAt: string;
   approvedAt?: string;

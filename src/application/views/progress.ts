@@ -2,7 +2,7 @@ import type { Context } from '../../domain/events.js';
 import type { Progress, Source } from '../ports/event-feed.js';
 import type { ViewProgress } from '../ports/view-store.js';
 
-/** Of a view that nobody has folded yet. */
+/** The progress of a view that has not been folded yet. */
 export const notBegun: ViewProgress = { applied: {}, behindSince: null, checkedAt: new Date(0).toISOString(), epochs: {} };
 
 /** By context, the highest position that was applied. */
@@ -29,7 +29,7 @@ export function bySource({ applied, behindSince, checkedAt }: ViewProgress): Pro
   return Object.fromEntries(Object.entries(applied).map(([source, position]) => [source, { position: position ?? 0, behindSince, checkedAt }]));
 }
 
-/** The newer word on each source; a position never goes back. */
+/** Takes what is newer of each source; a position never goes back. */
 export function mergeSources(older: ProgressBySource, newer: ProgressBySource): ProgressBySource {
   const merged = { ...older };
   for (const [source, { position, ...rest }] of Object.entries(newer) as [Source, SourceProgress][]) {
@@ -38,7 +38,7 @@ export function mergeSources(older: ProgressBySource, newer: ProgressBySource): 
   return merged;
 }
 
-/** A view is as far behind as its slowest source, and was looked at when the one that was looked at longest ago was. */
+/** A view is as far behind as its slowest source, and was last checked when the source that was checked longest ago was. */
 export function overall(sources: ProgressBySource, epochs: ViewProgress['epochs']): ViewProgress {
   const all = Object.entries(sources) as [Source, SourceProgress][];
   const oldest = (times: readonly string[]) => [...times].sort()[0];
@@ -50,7 +50,7 @@ export function overall(sources: ProgressBySource, epochs: ViewProgress['epochs'
   };
 }
 
-/** A store holds less of its view than its writer has seen in it: whoever writes begins again with what is there. */
+/** A store holds less of its view than its writer counts on: the writer begins again with what is there. */
 export class ViewSetBack extends Error {
   constructor(view: string) {
     super(`${view} was set back, by a crash of its server or by somebody who had it folded anew: its projector begins again with what is stored`);

@@ -16,7 +16,7 @@ interface Dependencies<D> {
   feed: EventFeed;
   /** The logs at hand, to notice one that was replaced. */
   stores: Partial<EventStores>;
-  /** Where the feed does not come straight from the log: since when the log has had what it does not bring. */
+  /** For a feed that does not come straight from the log: since when the log has had an event that the feed has not delivered. */
   behindLog?: BehindLog;
   clock: Clock;
   logger: Logger;
@@ -26,14 +26,16 @@ interface Dependencies<D> {
 const rememberedDocuments = 5_000;
 
 /** Keeps one view up to date until `stop`. It fails as soon as anything does: nothing is skipped, and the other views go on. */
-export async function runProjector<D extends object>(view: View<D>, { store, feed, stores, behindLog, clock, logger, tracer = untraced }: Dependencies<D>, stop: AbortSignal): Promise<void> {
-  // The progress before the heads: a log only grows, so what was applied cannot be ahead of it unless it is another one.
+export async function runProjector<D extends object>(
+  view: View<D>, { store, feed, stores, behindLog, clock, logger, tracer = untraced }: Dependencies<D>, stop: AbortSignal,
+): Promise<void> {
+  // The progress is read before the heads: a log only grows, so unless it is another log, no view can be ahead of it.
   const before = await store.progress();
   const heads = await Promise.all(view.contexts.flatMap((context) => stores[context]?.head().then((head) => [context, head] as const) ?? []));
   const epochs: Record<string, string> = { ...before?.epochs, ...Object.fromEntries(heads.map(([context, { epoch }]) => [context, epoch])) };
-  // What was last written, so that it need not be read again. May be old: a stale revision is refused by the store.
+  // What was last written, so that it need not be read again. It may be old: the store refuses a stale revision.
   const remembered = new Map<string, StoredDocument<D>>();
-  // What the store holds at least, by its own word or by what was written: the feed goes on from there.
+  // The progress that the store has reported or confirmed: the feed goes on from there.
   let counted: Progress = {};
 
   async function onBatch(batch: FeedBatch): Promise<void> {
@@ -57,14 +59,14 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     counted = furthest(counted, batch.progress);
   }
 
-  /** The documents that these events change, each with the revision that it is to be written at. `refused`: somebody else has written them. */
+  /** The documents that these events change, each with the revision that it is to be written at. `refused`: another writer came first. */
   async function apply(open: ReadonlyMap<string, readonly FeedEvent[]>, refused: boolean): Promise<StoredDocument<D>[]> {
     const known = new Map<string, StoredDocument<D>>();
     const unknown: string[] = [];
     for (const [id, events] of open) {
       const document = remembered.get(id);
       if (document !== undefined) known.set(id, document);
-      // A document begins with this event: were it there all the same, the write is refused, and it is read then.
+      // A document begins with this event, so there should be none yet. If there is one, the store refuses the write, and the document is read then.
       else if (refused || events[0]?.event.data.type !== view.begins) unknown.push(id);
     }
     if (unknown.length > 0) for (const [id, document] of await store.read(unknown)) known.set(id, document);
@@ -77,10 +79,14 @@ export async function runProjector<D extends object>(view: View<D>, { store, fee
     return changed;
   }
 
-  // A batch that only says "nothing new" is no news to a trace.
+  // An empty batch is not traced.
   async function traced(batch: FeedBatch): Promise<void> {
     if (batch.events.length === 0) return onBatch(batch);
-    const attributes = { 'messaging.operation.name': 'apply', 'messaging.operation.type': 'process', 'messaging.batch.message_count': batch.events.length };
+    const attributes = {
+      'messaging.operation.name': 'apply',
+      'messaging.operation.type': 'process',
+      'messaging.batch.message_count': batch.events.length,
+    };
     return tracer.span(`apply ${view.name}`, { kind: 'consumer', ...causesOf(batch.events.map(({ event }) => event)), attributes }, () => onBatch(batch));
   }
 

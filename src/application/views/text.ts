@@ -1,9 +1,9 @@
 import { valuesAt } from './declaration.js';
 import type { ViewDeclaration } from '../ports/view-store.js';
 
-// The one way in which text becomes words, for documents and for questions alike: no analyzer of a store is relied on, so `q` means the same everywhere.
+// Text becomes words here, for documents and for queries alike: no analyzer of a store is used, so `q` means the same everywhere.
 
-/** Longer words are cut, in documents as in questions (UTF-16 code units): stores have limits of their own, far above. */
+/** Longer words are cut, in documents as in queries (UTF-16 code units). The stores' own limits are far above. */
 const longestWord = 64;
 const ascii = /^[\0-\x7f]*$/;
 const segmenter = new Intl.Segmenter('en', { granularity: 'word' });
@@ -17,14 +17,17 @@ export function foldWords(text: string): string[] {
   if (ascii.test(text)) return text.toLowerCase().split(/[^a-z0-9]+/).filter((word) => word !== '').map(cut);
   const levelled = text.normalize('NFKD').replace(/\p{M}+/gu, '').toLowerCase().normalize('NFKD').replace(/\p{M}+/gu, '').replaceAll('ς', 'σ')
     .replace(/[^\p{L}\p{N}\p{Extended_Pictographic}]+/gu, ' ');
-  return levelled.split(' ').filter((part) => part !== '').flatMap((part) => (ascii.test(part) ? [part] : Array.from(segmenter.segment(part), ({ segment }) => segment))).map(cut);
+  return levelled.split(' ')
+    .filter((part) => part !== '')
+    .flatMap((part) => (ascii.test(part) ? [part] : Array.from(segmenter.segment(part), ({ segment }) => segment)))
+    .map(cut);
 }
 
 function cut(word: string): string {
   return word.length <= longestWord ? word : word.slice(0, longestWord).replace(/[\ud800-\udbff]$/, '');
 }
 
-/** What `q` finds a document by: each word once. */
+/** The words that `q` finds a document by, each once. */
 export function wordsOf(view: ViewDeclaration, document: object): string[] {
   return [...new Set(view.searched.flatMap((path) => valuesAt(document, path)).flatMap((value) => foldWords(String(value))))];
 }
