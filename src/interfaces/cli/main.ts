@@ -20,12 +20,25 @@ const program = new Command('orderfold')
   .version(version)
   .showHelpAfterError();
 
-for (const register of [registerServe, registerMigrate, registerImport, registerEvents, registerLog, registerViews, registerCommands, registerSearch, registerKafka, registerDoctor, registerBench]) register(program);
+const registrations = [
+  registerServe,
+  registerMigrate,
+  registerImport,
+  registerEvents,
+  registerLog,
+  registerViews,
+  registerCommands,
+  registerSearch,
+  registerKafka,
+  registerDoctor,
+  registerBench,
+];
+for (const register of registrations) register(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  // What an operator can mend is one line; anything else is a bug, and its stack is wanted.
+  // An error that an operator can fix is one line; anything else is a bug, and is printed with its stack.
   console.error(error instanceof OperatorError || error instanceof Rejection ? `orderfold: ${error.message}` : error);
   process.exitCode = 1;
 }

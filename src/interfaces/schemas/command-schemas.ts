@@ -2,10 +2,17 @@ import Joi from 'joi';
 import type { OrderCommandRequest } from '../../application/orders/order-commands.js';
 import type { CustomerCommand } from '../../domain/customers/customer.js';
 
-// What a caller may write, for HTTP and for import alike. The domain decides what is allowed; here is only what is understood.
+// What a caller may write, for HTTP and for import alike. The domain decides what is allowed; this file only says what is understood.
 
 /** Commands that callers may give; the others are the policies'. */
-export const customerCommandTypes = ['RegisterCustomer', 'ChangeCustomerDetails', 'SetCreditLimit', 'SuspendCustomer', 'ReactivateCustomer', 'CloseCustomer'] as const;
+export const customerCommandTypes = [
+  'RegisterCustomer',
+  'ChangeCustomerDetails',
+  'SetCreditLimit',
+  'SuspendCustomer',
+  'ReactivateCustomer',
+  'CloseCustomer',
+] as const;
 export const orderCommandTypes = ['PlaceOrder', 'PayOrder', 'ShipOrder', 'DeliverOrder', 'CancelOrder'] as const;
 export type CommandType = (typeof customerCommandTypes)[number] | (typeof orderCommandTypes)[number];
 
@@ -31,21 +38,32 @@ export const line = Joi.object({
   discountMinor: minor().description('off the whole line, in minor units'),
 });
 
-/** Over HTTP the path names whom or what these commands are for. */
+/** Over HTTP, the path of these commands names their customer or order. */
 type IdInPath<T extends CommandType> = T extends 'RegisterCustomer' | 'PlaceOrder' ? never : 'customerId' | 'orderId';
 type FieldOf<T extends CommandType> = Exclude<keyof Extract<CustomerCommand | OrderCommandRequest, { type: T }>, 'type' | IdInPath<T>>;
 
 /** A schema for each field of each command: one that is forgotten, or that the command does not have, does not compile. */
 export const commandFields: { readonly [T in CommandType]: Readonly<Record<FieldOf<T>, Joi.Schema>> } = {
-  RegisterCustomer: { customerId: identifier, name: name.required(), contactName, email, address, currency: currency.required(), creditLimitMinor: creditLimitMinor.default(null) },
+  RegisterCustomer: {
+    customerId: identifier,
+    name: name.required(),
+    contactName,
+    email,
+    address,
+    currency: currency.required(),
+    creditLimitMinor: creditLimitMinor.default(null),
+  },
   ChangeCustomerDetails: { name, contactName: contactName.allow(null), email: email.allow(null), address: address.allow(null) },
   SetCreditLimit: { creditLimitMinor: creditLimitMinor.required() },
   SuspendCustomer: { reason: reason.required() },
   ReactivateCustomer: {},
   CloseCustomer: { reason: reason.required() },
   PlaceOrder: {
-    orderId: identifier, customerId: identifier.required(), currency: currency.required(),
-    lines: Joi.array().items(line).max(500).required(), shippingMinor: minor().default(0),
+    orderId: identifier,
+    customerId: identifier.required(),
+    currency: currency.required(),
+    lines: Joi.array().items(line).max(500).required(),
+    shippingMinor: minor().default(0),
   },
   PayOrder: { paymentReference: text(200).required() },
   ShipOrder: { carrier: text(100), trackingNumber: text(100) },

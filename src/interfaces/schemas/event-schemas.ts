@@ -6,7 +6,7 @@ import type { CreditRefusal } from '../../domain/customers/customer.js';
 import { contextOf, type EventOfType, type EventType } from '../../domain/events.js';
 import { address, contactName, creditLimitMinor, currency, email, identifier, line, minor, name, reason, text } from './command-schemas.js';
 
-// What the topics carry, for those who read them: the AsyncAPI document is made of this, and every message is held to it by the tests.
+// What the topics carry, for their readers: the AsyncAPI document is made from this, and the tests check every message against it.
 
 /** What an event means, and a schema for each of its fields: one that is forgotten, or that the event does not have, does not compile. */
 type EventSchemas = { readonly [T in EventType]: { means: string; data: Readonly<Record<Exclude<keyof EventOfType<T>, 'type'>, Joi.Schema>> } };
@@ -42,8 +42,15 @@ export const eventSchemas: EventSchemas = {
   OrderPlaced: {
     means: 'There is a new order, which waits for its credit.',
     data: {
-      orderId, customerId, customerName: name.required().description('as the orders context knew it then'), currency: currency.required(), lines: Joi.array().items(line).min(1).required(),
-      shippingMinor: minor().required().description('in minor units'), subtotalMinor: minor().required().description('all lines after discount, in minor units'), totalMinor, at,
+      orderId,
+      customerId,
+      customerName: name.required().description('as the orders context knew it then'),
+      currency: currency.required(),
+      lines: Joi.array().items(line).min(1).required(),
+      shippingMinor: minor().required().description('in minor units'),
+      subtotalMinor: minor().required().description('all lines after discount, in minor units'),
+      totalMinor,
+      at,
     },
   },
   OrderApproved: { means: 'The order has its credit, and may be shipped.', data: { orderId, customerId, at } },
@@ -80,10 +87,18 @@ export function messageSchema(type: EventType): Joi.ObjectSchema {
     position: count(1).description('1, 2, 3 … within the context\'s log, without a hole; within a partition it rises'),
     prev: count(0).description('`position` of the event before it in the same partition, 0 for the first one: the link of the chain'),
     partition: count(0).description('where the event belongs: a function of the customer and the number of partitions'),
-    epoch: Joi.string().required().description('names the log. Another one means another log (one restored from a backup), whose positions are not those that you have: stop, and start anew with it'),
-    correlationid: Joi.string().required().description('of the request that began it all, handed on through every event that follows; `GET /traces/{correlationId}` shows them'),
+    epoch: Joi.string().required().description(
+      'names the log. Another one means another log (one restored from a backup), whose positions are not those that you have: '
+      + 'stop, and start anew with it',
+    ),
+    correlationid: Joi.string().required().description(
+      'of the request that began it all, handed on through every event that follows; `GET /traces/{correlationId}` shows them',
+    ),
     causationid: Joi.string().description('`id` of the event that this one is the reaction to; absent when a caller\'s command caused it'),
-    principal: Joi.string().allow('').required().description('who gave the command: the token\'s `sub`, `import`, or `policy:<name>`; a `sub` that could be taken for such a name has `token:` before it'),
+    principal: Joi.string().allow('').required().description(
+      'who gave the command: the token\'s `sub`, `import`, or `policy:<name>`; '
+      + 'a `sub` that could be taken for such a name has `token:` before it',
+    ),
     commandid: Joi.string().required().description('of the command that it comes from: the same for all events of one command'),
     traceparent,
     data: Joi.object(eventSchemas[type].data as Joi.SchemaMap).required(),

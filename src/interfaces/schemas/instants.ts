@@ -1,18 +1,28 @@
 import Joi from 'joi';
 
-// Instants, wherever a caller writes one. A time of day without `Z` or an offset would be read in the time zone of whatever machine this runs on.
+// How callers write instants. A time of day without `Z` or an offset would be read in the time zone of whatever machine this runs on.
 
 const date = /^\d{4}(?:-\d\d(?:-\d\d)?)?$/;
 const offset = /[T\s].*(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 const wanted = 'must be ISO 8601 with Z or an offset, such as 2026-01-31T12:00:00Z';
 
-/** Of the years 0 to 9999: written in UTC, the order of two texts is then the order of time, in every store. */
-export const instant = Joi.string().isoDate().prefs({ convert: false, abortEarly: true }).messages({ 'string.isoDate': wanted }).custom((value: string, helpers) => {
-  if (!date.test(value) && !offset.test(value)) return helpers.message({ custom: wanted });
-  if (/^\d{4}-\d\d-\d\d/.test(value) && new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() !== Number(value.slice(8, 10))) return helpers.message({ custom: 'must be a day that there is' });
-  const year = new Date(value).getUTCFullYear();
-  return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
-});
+/** An instant of the years 0 to 9999: when two of them are written in UTC, their order as text is their order in time, in every store. */
+export const instant = Joi.string()
+  .isoDate()
+  .prefs({ convert: false, abortEarly: true })
+  .messages({ 'string.isoDate': wanted })
+  .custom((value: string, helpers) => {
+    if (!date.test(value) && !offset.test(value)) return helpers.message({ custom: wanted });
+    if (!isRealDay(value)) return helpers.message({ custom: 'must be a day that there is' });
+    const year = new Date(value).getUTCFullYear();
+    return year >= 0 && year <= 9999 ? value : helpers.message({ custom: 'must be a date of the years 0 to 9999 (ISO 8601)' });
+  });
+
+/** `Date` takes February 30 for March 2. */
+function isRealDay(value: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d/.test(value)) return true;
+  return new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(value.slice(8, 10));
+}
 
 /** What the description of an instant says. */
 export const instantForm = 'ISO 8601 with `Z` or an offset; a date alone is its beginning in UTC';

@@ -14,7 +14,10 @@ export function registerBench(program: Command): void {
     .action(async (only: string[], options: { json?: true; rounds?: string; scale?: string }) => {
       const script = join(packageRoot, 'bench/main.ts');
       if (!existsSync(script)) throw new OperatorError('bench runs from a checkout of the repository, after `npm ci`.');
-      const flags = [...(options.json ? ['--json'] : []), ...(options.rounds === undefined ? [] : ['--rounds', options.rounds]), ...(options.scale === undefined ? [] : ['--scale', options.scale])];
+      const flags: string[] = [];
+      if (options.json) flags.push('--json');
+      if (options.rounds !== undefined) flags.push('--rounds', options.rounds);
+      if (options.scale !== undefined) flags.push('--scale', options.scale);
       const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', script, ...only, ...flags], { cwd: packageRoot, stdio: 'inherit' });
       process.exitCode = await new Promise<number>((resolve) => child.once('exit', (code) => { resolve(code ?? 1); }));
     });

@@ -58,6 +58,7 @@ function rowOf({ commandId, status, context, command: { type }, stream, request:
 }
 
 function atMost(text: string): number {
-  if (!/^\d{1,4}$/.test(text) || Number(text) < 1 || Number(text) > mostListed) throw new InvalidArgumentError(`It must be a whole number from 1 to ${mostListed}.`);
-  return Number(text);
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (limit < 1 || limit > mostListed) throw new InvalidArgumentError(`It must be a whole number from 1 to ${mostListed}.`);
+  return limit;
 }

@@ -1,7 +1,10 @@
 import type { Command } from 'commander';
 import type { Service } from '../../../infrastructure/composition/compose.js';
-import { openKafkaAdministration, openSearchAdministration } from '../../../infrastructure/composition/administration.js';
-import { processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Setting } from '../../../infrastructure/process/config.js';
+import { openKafkaAdministration, openSearchAdministration, type SearchAdministration } from '../../../infrastructure/composition/administration.js';
+import type { ViewState } from '../../../infrastructure/composition/health.js';
+import {
+  processEnvironment, readConfig, readKafkaSettings, readSearchConfig, settings, type Config, type Setting,
+} from '../../../infrastructure/process/config.js';
 import { openKeySet } from '../../../infrastructure/network/jwks.js';
 import { runChecks } from '../terminal/checks.js';
 import { settingsInForce } from '../terminal/settings-in-force.js';
@@ -12,7 +15,8 @@ export function registerDoctor(program: Command): void {
     .description('print the configuration that is in force, and check what it needs')
     .action(async () => {
       const environment = processEnvironment();
-      console.log(table(Object.entries(settingsInForce(environment)).map(([setting, value]) => ({ setting, value, about: settings[setting as Setting].about }))));
+      const rows = Object.entries(settingsInForce(environment)).map(([setting, value]) => ({ setting, value, about: settings[setting as Setting].about }));
+      console.log(table(rows));
       console.log();
       let service: Service | undefined;
       const check = async (what: string, work: () => Promise<string>) => {
@@ -23,14 +27,14 @@ export function registerDoctor(program: Command): void {
           process.exitCode = 1;
         }
       };
-      await check('Node.js', () => (Number(process.versions.node.split('.')[0]) >= 20 ? Promise.resolve(process.version) : Promise.reject(new Error(`${process.version}; 20 or later is needed`))));
+      await check('Node.js', nodeVersion);
       await check('configuration and adapters', async () => {
         const { compose } = await import('../../../infrastructure/composition/compose.js');
         service = await compose(readConfig({ LOG_LEVEL: 'error', ...environment }));
-        return `profile ${service.config.profile} (${Object.entries(service.config.adapters).map((pair) => pair.join(' ')).join(', ')}), contexts ${service.config.contexts.join(', ')}, roles ${service.config.roles.join(', ')}, auth ${service.config.auth.mode}`;
+        return configurationInWords(service.config);
       });
       if (service === undefined) return;
-      const { stores, viewStates, config: { auth }, logger } = service;
+      const { stores, viewStates, config: { auth, adapters, kafka }, logger } = service;
       if (auth.mode === 'jwt') {
         await check('keys of access tokens', async () => {
           await openKeySet(auth.jwks, logger);
@@ -47,20 +51,34 @@ export function registerDoctor(program: Command): void {
           return `${position} events, the last ${events.length} without a hole, epoch ${epoch}`;
         });
       }
-      // Of what the profile uses.
-      const checking = [
-        ...service.config.adapters.views === 'elasticsearch' ? [{ about: 'Elasticsearch', open: () => openSearchAdministration(readSearchConfig(environment)) }] : [],
-        ...service.config.kafka !== undefined ? [{ about: 'Kafka', open: () => Promise.resolve(openKafkaAdministration(readKafkaSettings(environment))) }] : [],
-      ];
-      for (const { about, open } of checking) {
-        const administration = await open();
-        try {
-          await runChecks(administration.checks.map((one) => ({ ...one, what: `${about}, ${one.what}` })), false);
-        } finally {
-          await administration.close();
-        }
-      }
-      await check('views', async () => (await viewStates()).map(({ name, progress, error }) => error !== undefined ? `${name} ${error}` : `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`).join(', '));
+      // Only the servers that the profile uses are checked.
+      if (adapters.views === 'elasticsearch') await checkServer('Elasticsearch', await openSearchAdministration(readSearchConfig(environment)));
+      if (kafka !== undefined) await checkServer('Kafka', openKafkaAdministration(readKafkaSettings(environment)));
+      await check('views', async () => (await viewStates()).map(viewInWords).join(', '));
       await service.close();
     });
+}
+
+function nodeVersion(): Promise<string> {
+  const { version, versions } = process;
+  const isRecent = Number(versions.node.split('.')[0]) >= 20;
+  return isRecent ? Promise.resolve(version) : Promise.reject(new Error(`${version}; 20 or later is needed`));
+}
+
+function configurationInWords({ profile, adapters, contexts, roles, auth }: Config): string {
+  const parts = Object.entries(adapters).map((pair) => pair.join(' ')).join(', ');
+  return `profile ${profile} (${parts}), contexts ${contexts.join(', ')}, roles ${roles.join(', ')}, auth ${auth.mode}`;
+}
+
+async function checkServer(about: string, administration: Pick<SearchAdministration, 'checks' | 'close'>): Promise<void> {
+  try {
+    await runChecks(administration.checks.map((one) => ({ ...one, what: `${about}, ${one.what}` })), false);
+  } finally {
+    await administration.close();
+  }
+}
+
+function viewInWords({ name, progress, error }: ViewState): string {
+  if (error !== undefined) return `${name} ${error}`;
+  return `${name} ${progress === undefined ? 'not begun' : `looked at ${progress.checkedAt}`}`;
 }

@@ -71,7 +71,8 @@ function line({ position, recordedAt, stream, version, data }: RecordedEvent): s
 }
 
 function printTree({ event, caused }: TraceNode, indent: string): void {
-  console.log(`${indent}${event.data.type}  ${event.stream} v${event.version}  (${event.context} ${event.position}, ${event.recordedAt}, by ${event.metadata.principal})`);
+  const { data, stream, version, context, position, recordedAt, metadata } = event;
+  console.log(`${indent}${data.type}  ${stream} v${version}  (${context} ${position}, ${recordedAt}, by ${metadata.principal})`);
   for (const node of caused) printTree(node, `${indent}  `);
 }
 

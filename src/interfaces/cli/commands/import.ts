@@ -13,20 +13,31 @@ export function registerImport(program: Command): void {
     .option('--in-flight <n>', 'lines under way at the same time', positive, 64)
     .option('--policy-timeout <seconds>', 'how long a line waits for the policies that it depends on', positive, 30)
     .option('--json', 'print the summary as JSON')
-    .addHelpText('after', '\nExit codes: 0 all lines are in, 2 some were refused (see <file>.rejected.ndjson), 1 it could not run, or an outage lasted longer than a minute (run it again), 130 it was interrupted.')
+    .addHelpText('after', '\nExit codes: 0 all lines are in, 2 some were refused (see <file>.rejected.ndjson), '
+      + '1 it could not run, or an outage lasted longer than a minute (run it again), 130 it was interrupted.')
     .action(async (file: string, options: { inFlight: number; policyTimeout: number; json?: true }) => {
       const input = await open(file).catch((error: unknown) => { throw new OperatorError(`${file} cannot be read (${(error as Error).message}).`); });
       const rejectedFile = `${file}.rejected.ndjson`;
-      await rm(rejectedFile, { force: true }).catch((error: unknown) => { throw new OperatorError(`${rejectedFile} of an earlier import cannot be removed (${(error as Error).message}).`); });
+      await rm(rejectedFile, { force: true }).catch((error: unknown) => {
+        throw new OperatorError(`${rejectedFile} of an earlier import cannot be removed (${(error as Error).message}).`);
+      });
       const { size } = await input.stat();
       const stop = untilInterrupted();
       const progress = options.json ? undefined : showProgress(size);
       try {
         const summary = await withService(async ({ customers, orders, stores: { customers: customersLog }, config, settled, run }) => {
-          if (customers === undefined || orders === undefined || customersLog === undefined) throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
+          if (customers === undefined || orders === undefined || customersLog === undefined) {
+            throw new OperatorError('An import needs both contexts: CONTEXTS must not name just one.');
+          }
           const { importLines } = await import('../import/import-lines.js');
           return importLines({ customerCommands: customers.commands, orderCommands: orders.commands, customersLog, config, settled, run }, input, {
-            inFlight: options.inFlight, policyTimeoutMs: options.policyTimeout * 1_000, rejectedFile, stop, onProgress: (now) => { progress?.(now); }, outageMs, onWaiting: sayingNowAndThen(),
+            inFlight: options.inFlight,
+            policyTimeoutMs: options.policyTimeout * 1_000,
+            rejectedFile,
+            stop,
+            onProgress: (now) => { progress?.(now); },
+            outageMs,
+            onWaiting: sayingNowAndThen(),
           });
         });
         if (options.json) console.log(JSON.stringify(summary));
@@ -39,7 +50,7 @@ export function registerImport(program: Command): void {
     });
 }
 
-/** A line that is overwritten on a terminal; elsewhere a plain one every two seconds. */
+/** Shows one line that is overwritten on a terminal; elsewhere prints a plain one every two seconds. */
 function showProgress(size: number): (now: ImportProgress) => void {
   const terminal = process.stderr.isTTY;
   let last = 0;
@@ -47,12 +58,13 @@ function showProgress(size: number): (now: ImportProgress) => void {
     if (performance.now() - last < (terminal ? 100 : plainLineEveryMs)) return;
     last = performance.now();
     const left = bytes === 0 ? 0 : seconds * (size - bytes) / bytes;
-    const text = `${lines} lines, ${Math.round(lines / Math.max(seconds, 0.001))}/s, ${Math.round(100 * bytes / Math.max(size, 1))} %, about ${Math.ceil(left)} s left`;
+    const percent = Math.round(100 * bytes / Math.max(size, 1));
+    const text = `${lines} lines, ${perSecond(lines, seconds)}/s, ${percent} %, about ${Math.ceil(left)} s left`;
     process.stderr.write(terminal ? `\r\u001b[K${text}` : `${text}\n`);
   };
 }
 
-/** What it waits for, at most once a while. */
+/** Prints what the import waits for, at most every two seconds. */
 function sayingNowAndThen(): (code: string) => void {
   let last = -Infinity;
   return (code) => {
@@ -64,8 +76,12 @@ function sayingNowAndThen(): (code: string) => void {
 
 function inWords({ lines, applied, replayed, rejected, seconds }: ImportSummary, rejectedFile: string): string {
   const clear = process.stderr.isTTY ? '\r\u001b[K' : '';
-  return `${clear}${lines} lines in ${seconds.toFixed(1)} s (${Math.round(lines / Math.max(seconds, 0.001))}/s): ${applied} applied, ${replayed} there already, ${rejected} rejected`
-    + `${rejected > 0 ? ` (see ${rejectedFile})` : ''}.`;
+  return `${clear}${lines} lines in ${seconds.toFixed(1)} s (${perSecond(lines, seconds)}/s): `
+    + `${applied} applied, ${replayed} there already, ${rejected} rejected${rejected > 0 ? ` (see ${rejectedFile})` : ''}.`;
+}
+
+function perSecond(lines: number, seconds: number): number {
+  return Math.round(lines / Math.max(seconds, 0.001));
 }
 
 function positive(text: string): number {

@@ -13,9 +13,9 @@ export function registerLog(program: Command): void {
     .option('--yes', 'do not ask')
     .action(({ context, yes }: Options) => withService(async ({ newEpoch, stores }) => {
       const { position = 0 } = await stores[context]?.head() ?? {};
-      if (yes !== true && !await agreed(`The log of ${context} ends at position ${position}. Its views will be folded anew, and readers of its topic will drop what it did not publish. Is every process of the service stopped? [y/N] `)) {
-        throw new OperatorError('Nothing was changed.');
-      }
+      const question = `The log of ${context} ends at position ${position}. Its views will be folded anew, `
+        + 'and readers of its topic will drop what it did not publish. Is every process of the service stopped? [y/N] ';
+      if (yes !== true && !await agreed(question)) throw new OperatorError('Nothing was changed.');
       console.log(`The log of ${context} has a new epoch from position ${await newEpoch(context)} on. Start the service again.`);
     }));
 }

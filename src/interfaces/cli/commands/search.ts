@@ -34,7 +34,14 @@ async function status(administration: SearchAdministration, json: boolean): Prom
     return;
   }
   console.log(`${found.url} is ${found.cluster}, ${found.nodes} node${found.nodes === 1 ? '' : 's'}`);
-  console.log(table(found.indices.map(({ view, alias, index, health, documents, drift }) => ({ view, alias, index: index ?? '(missing)', health, documents, drift: drift.join(', ') }))));
+  console.log(table(found.indices.map(({ view, alias, index, health, documents, drift }) => ({
+    view,
+    alias,
+    index: index ?? '(missing)',
+    health,
+    documents,
+    drift: drift.join(', '),
+  }))));
 }
 
 async function create(administration: SearchAdministration, json: boolean): Promise<void> {

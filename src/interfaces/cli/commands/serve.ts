@@ -8,8 +8,17 @@ import { startTelemetry } from '../../../infrastructure/process/telemetry.js';
 import { untilInterrupted } from '../terminal/with-service.js';
 
 const drainMs = 10_000;
-/** Connections that may wait to be taken; the system may allow fewer (net.core.somaxconn). */
+/** Connections that may wait to be accepted; the system may allow fewer (net.core.somaxconn). */
 const backlog = 4_096;
+
+interface Flags {
+  host?: string;
+  port?: string;
+  profile?: string;
+  dataDir?: string;
+  roles?: string;
+  contexts?: string;
+}
 
 export function registerServe(program: Command): void {
   program.command('serve')
@@ -20,17 +29,30 @@ export function registerServe(program: Command): void {
     .option('--data-dir <directory>', 'DATA_DIR')
     .option('--roles <names>', 'ROLES')
     .option('--contexts <names>', 'CONTEXTS')
-    .action(async (flags: { host?: string; port?: string; profile?: string; dataDir?: string; roles?: string; contexts?: string }) => {
-      const config = readConfig(processEnvironment(), { HOST: flags.host, PORT: flags.port, PROFILE: flags.profile, DATA_DIR: flags.dataDir, ROLES: flags.roles, CONTEXTS: flags.contexts });
+    .action(async (flags: Flags) => {
+      const config = readConfig(processEnvironment(), {
+        HOST: flags.host,
+        PORT: flags.port,
+        PROFILE: flags.profile,
+        DATA_DIR: flags.dataDir,
+        ROLES: flags.roles,
+        CONTEXTS: flags.contexts,
+      });
       await serve(config);
     });
 }
 
-/** Serves until SIGTERM or SIGINT, then drains: no new requests, the open ones are answered, the workers end, and what was opened is closed in reverse order. */
+/**
+ * Serves until SIGTERM or SIGINT, then drains: no new requests are accepted, the open ones are answered, the workers end, and what was opened is closed
+ * in reverse order.
+ */
 async function serve(config: Config): Promise<void> {
   const stopped = untilInterrupted();
   const asked = new Promise<void>((resolve) => { stopped.addEventListener('abort', () => { resolve(); }); });
-  const [{ compose }, { createLogger }] = await Promise.all([import('../../../infrastructure/composition/compose.js'), import('../../../infrastructure/process/pino-logger.js')]);
+  const [{ compose }, { createLogger }] = await Promise.all([
+    import('../../../infrastructure/composition/compose.js'),
+    import('../../../infrastructure/process/pino-logger.js'),
+  ]);
   const logger = createLogger(config.logLevel);
   const telemetry = await startTelemetry(config.telemetry, logger);
   try {
@@ -64,7 +86,10 @@ async function serveUntil(asked: Promise<void>, config: Config, service: Service
 }
 
 async function httpServerOf(service: Service): Promise<Server> {
-  const [{ createServiceApp }, { createServer }] = await Promise.all([import('../../http/server/service-app.js'), import('../../http/server/server.js')]);
+  const [{ createServiceApp }, { createServer }] = await Promise.all([
+    import('../../http/server/service-app.js'),
+    import('../../http/server/server.js'),
+  ]);
   return createServer(await createServiceApp(service), service.arrivals);
 }
 
@@ -80,7 +105,7 @@ export function listen(server: Server, { host, port }: Pick<Config, 'host' | 'po
       const line = why[error.code ?? ''];
       reject(line === undefined ? error : new OperatorError(line));
     });
-    // Node.js asks for 511: of a thousand that connect at the same moment, the rest would wait for their TCP to try again, for 1, 3, 7 and 15 seconds.
+    // Node.js asks for 511: when a thousand connect at the same moment, the rest would wait for TCP's retries, after 1, 3, 7 and 15 seconds.
     server.listen({ port, host, backlog }, resolve);
   });
 }
@@ -97,7 +122,7 @@ async function drain(server: Server): Promise<void> {
 
 function whereToGoNext(config: Config, { port }: AddressInfo): string {
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
-  const kept = config.adapters.log === 'memory' ? 'in memory: a restart forgets everything' : config.databases === undefined ? `under ${config.dataDir}` : 'in your PostgreSQL';
+  const kept = whereDataIsKept(config);
   const open = config.auth.mode === 'off' ? '\n  Access    AUTH=off: everybody on this machine may do everything' : '';
   return `
 Orderfold is ready at ${url}
@@ -113,5 +138,10 @@ Orderfold is ready at ${url}
 
 Stop with Ctrl-C.
 `;
+}
+
+function whereDataIsKept({ adapters, databases, dataDir }: Config): string {
+  if (adapters.log === 'memory') return 'in memory: a restart forgets everything';
+  return databases === undefined ? `under ${dataDir}` : 'in your PostgreSQL';
 }
 

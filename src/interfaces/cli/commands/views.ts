@@ -17,7 +17,9 @@ export function registerViews(program: Command): void {
 }
 
 async function listViews({ views, stores }: Service) {
-  const heads = Object.fromEntries(await Promise.all((Object.entries(stores)).map(async ([context, store]) => [context, (await store.head()).position] as const)));
+  const heads = Object.fromEntries(await Promise.all(
+    Object.entries(stores).map(async ([context, store]) => [context, (await store.head()).position] as const),
+  ));
   return Promise.all((Object.keys(declarations) as ViewName[]).map(async (key) => {
     const { name, revision, sortable, contexts } = declarations[key];
     const found = await views[key]?.find({ where: [], sort: { field: sortable[0] ?? '', descending: false }, limit: 1 });
@@ -25,9 +27,12 @@ async function listViews({ views, stores }: Service) {
     const { total, progress } = found;
     const applied = highestApplied(progress);
     return [{
-      name, revision, documents: total,
+      name,
+      revision,
+      documents: total,
       positions: contexts.map((context) => `${context} ${applied.get(context) ?? 0} of ${heads[context] ?? '?'}`).join(', '),
-      behindSince: progress.behindSince, checkedAt: progress.checkedAt,
+      behindSince: progress.behindSince,
+      checkedAt: progress.checkedAt,
     }];
   })).then((rows) => rows.flat());
 }

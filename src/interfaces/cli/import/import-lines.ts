@@ -18,7 +18,7 @@ import { parseStrictJson } from '../../schemas/strict-json.js';
 import { RejectedLines } from './rejected-lines.js';
 import { throughOutages } from './through-outages.js';
 
-/** So far: lines and bytes read, seconds since the beginning. */
+/** Lines and bytes read so far, and seconds since the beginning. */
 export interface ImportProgress {
   lines: number;
   bytes: number;
@@ -31,9 +31,9 @@ export interface ImportOptions {
   rejectedFile: string;
   stop: AbortSignal;
   onProgress: (now: ImportProgress) => void;
-  /** How long an outage is waited for, before the import stops. */
+  /** How long an outage may last before the import stops. */
   outageMs: number;
-  /** Told that it waits for an outage to end, and for which one. */
+  /** Called with the code of an outage while the import waits for its end. */
   onWaiting: (code: string) => void;
 }
 
@@ -47,9 +47,15 @@ export interface ImportSummary {
 }
 
 type Line = { id: string; at: string; type: CommandType; customerId?: string; orderId?: string };
-type Importing = Pick<Service, 'settled' | 'run'> & { config: Pick<Service['config'], 'partitions'>; customerCommands: CustomerCommands; orderCommands: OrderCommands; customersLog: EventStore };
 
-/** Refusals that may only say that the policies have not got so far. */
+interface Importing extends Pick<Service, 'settled' | 'run'> {
+  config: Pick<Service['config'], 'partitions'>;
+  customerCommands: CustomerCommands;
+  orderCommands: OrderCommands;
+  customersLog: EventStore;
+}
+
+/** Refusals that may only mean that the policies lag behind. */
 const passing: ReadonlySet<string> = new Set(['order.not-approved', 'customer.has-open-orders']);
 /** Commands that policies react to. */
 const consequential: ReadonlySet<CommandType> = new Set(['PlaceOrder', 'PayOrder', 'CancelOrder'] as const);
@@ -58,8 +64,9 @@ const patienceMs = 30_000;
 const retries = 5;
 const copyWaitMs = 30_000;
 
-/** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others are under way together. */
-export async function importLines(service: Importing, file: FileHandle, { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress, outageMs, onWaiting }: ImportOptions): Promise<ImportSummary> {
+/** Runs a file of commands through the same path as HTTP. Lines of one customer or order keep their order; the others run concurrently. */
+export async function importLines(service: Importing, file: FileHandle, options: ImportOptions): Promise<ImportSummary> {
+  const { inFlight, policyTimeoutMs, rejectedFile, stop, onProgress, outageMs, onWaiting } = options;
   const began = performance.now();
   const summary = { lines: 0, applied: 0, replayed: 0, rejected: 0 };
   const chains = new Map<string, Promise<unknown>>();
@@ -73,12 +80,12 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
   let failure: Error | undefined;
   const rejected = new RejectedLines(rejectedFile, (error) => { failure ??= error; });
   const workers = new AbortController();
-  // Beside a service that runs them already, these stand by.
+  // When a service runs these workers already, the import's own stand by.
   const running = service.run(['relay', 'projector', 'policies'], workers.signal);
   let bytes = 0;
 
   try {
-    // Latin-1 keeps the bytes: whether they are UTF-8 is for the strict reader to say.
+    // Latin-1 keeps the bytes as they are: the strict reader checks that they are UTF-8.
     for await (const text of file.readLines({ encoding: 'latin1', autoClose: false })) {
       if (stop.aborted || failure !== undefined) break;
       bytes += text.length + 1;
@@ -119,8 +126,8 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
   }
 
   async function run(line: Line, customerId = ''): Promise<CommandOutcome> {
-    // What a customer may do depends on what the policies made of their earlier lines: waited for, so that every import ends in the same streams.
-    // A cancellation is never refused for coming too early: it would overtake the approval, or not.
+    // What a customer may do depends on how the policies react to their earlier lines. The import waits for that, so that it always ends in the same
+    // streams. So does a cancellation: it is never refused for coming too early, so without the wait it would only sometimes overtake the approval.
     if ((line.customerId !== undefined || line.type === 'CancelOrder') && unsettled.delete(customerId)) await settled();
     if (consequential.has(line.type)) unsettled.add(customerId);
     for (let tries = 1; ; tries++) {
@@ -130,7 +137,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
         if (!(error instanceof Rejection) || tries > retries) throw error;
         if (error.code === 'customer.unknown' && line.type === 'PlaceOrder' && await patiently(() => registered(line.customerId ?? ''))) continue;
         if (!passing.has(error.code)) throw error;
-        // Once the policies have reacted to all there is, a refusal is one.
+        // Once the policies have reacted to everything, a refusal is final.
         if (tries > 1 && error.code !== 'order.not-approved') throw error;
         await settled();
       }
@@ -139,8 +146,12 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
 
   async function give({ id, at, ...command }: Line): Promise<CommandOutcome> {
     const request: Request = {
-      principal: 'import', correlationId: `import:${createHash('sha256').update(id).digest('hex').slice(0, 32)}`, causationId: null, at: new Date(at), patienceMs,
-      idempotency: { key: id, digest: createHash('sha256').update(canonical({ at, ...command })).digest('hex') },
+      principal: 'import',
+      correlationId: `import:${sha256(id).slice(0, 32)}`,
+      causationId: null,
+      at: new Date(at),
+      patienceMs,
+      idempotency: { key: id, digest: sha256(canonical({ at, ...command })) },
     };
     if (command.orderId !== undefined || command.type === 'PlaceOrder') {
       const token = seen.get(command.customerId ?? '');
@@ -151,7 +162,7 @@ export async function importLines(service: Importing, file: FileHandle, { inFlig
     return outcome;
   }
 
-  /** Whether the customers' log knows the customer: then the copy is only behind, and waited for. */
+  /** Whether the customers' log knows the customer. Then the orders' copy is only behind, and the next attempt waits for it. */
   async function registered(customerId: string): Promise<boolean> {
     if (seen.has(customerId)) return false;
     const last = (await service.customersLog.readStream(`customer-${customerId}`)).at(-1);
@@ -166,9 +177,11 @@ const envelope = {
   at: instant.required(),
 };
 
+const schemaOf = (type: CommandType, ids: Joi.SchemaMap) => Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], ...ids });
+
 const schemas = new Map<string, Joi.ObjectSchema>([
-  ...customerCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], customerId: identifier.required() })] as const),
-  ...orderCommandTypes.map((type) => [type, Joi.object({ ...envelope, type: Joi.valid(type), ...commandFields[type], orderId: identifier.required() })] as const),
+  ...customerCommandTypes.map((type) => [type, schemaOf(type, { customerId: identifier.required() })] as const),
+  ...orderCommandTypes.map((type) => [type, schemaOf(type, { orderId: identifier.required() })] as const),
 ]);
 
 /** One line, checked. */
@@ -177,7 +190,10 @@ export function understand(bytes: Buffer): Line | Rejection {
     const input = parseStrictJson(bytes);
     const type = (input as { type?: unknown } | null)?.type;
     const schema = typeof type === 'string' ? schemas.get(type) : undefined;
-    if (schema === undefined) return new Rejection('input.invalid', { errors: [{ pointer: '/type', message: `must be one of ${[...schemas.keys()].join(', ')}` }] });
+    if (schema === undefined) {
+      const message = `must be one of ${[...schemas.keys()].join(', ')}`;
+      return new Rejection('input.invalid', { errors: [{ pointer: '/type', message }] });
+    }
     const result = validate<Line>(schema, input);
     return 'errors' in result ? new Rejection('input.invalid', { errors: result.errors }) : result.value;
   } catch (error) {
@@ -186,10 +202,17 @@ export function understand(bytes: Buffer): Line | Rejection {
   }
 }
 
-/** Whose order must be kept: an order's own lines, and those lines of a customer that concern their credit. */
+/** Lines with a common key keep their order: an order's own lines, and those lines of a customer that concern their credit. */
 function keysOf({ type, orderId }: Line, customerId: string | undefined): string[] {
-  const credit = orderId === undefined || consequential.has(type);
-  return [...(customerId === undefined || !credit ? [] : [`customer ${customerId}`]), ...(orderId === undefined ? [] : [`order ${orderId}`])];
+  const concernsCredit = orderId === undefined || consequential.has(type);
+  const keys: string[] = [];
+  if (customerId !== undefined && concernsCredit) keys.push(`customer ${customerId}`);
+  if (orderId !== undefined) keys.push(`order ${orderId}`);
+  return keys;
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 function inOrder<T>(chains: Map<string, Promise<unknown>>, keys: readonly string[], work: () => Promise<T>): Promise<T> {

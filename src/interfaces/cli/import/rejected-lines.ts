@@ -2,7 +2,7 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import type { Rejection } from '../../../domain/shared/rejection.js';
 import { OperatorError } from '../../../infrastructure/process/operator-error.js';
 
-/** The lines of an import that were refused, with the reason, in a file that is made for the first of them. */
+/** The refused lines of an import, with the reasons. Their file is created when the first one comes. */
 export class RejectedLines {
   private stream: WriteStream | undefined;
 
@@ -25,7 +25,9 @@ export class RejectedLines {
 
   private open(): WriteStream {
     return createWriteStream(this.file).once('error', (error) => {
-      this.onFailure(new OperatorError(`${this.file} cannot be written (${error.message}). What was done is done: run the import again, and only what is left is done.`));
+      this.onFailure(new OperatorError(
+        `${this.file} cannot be written (${error.message}). What was done is done: run the import again, and only what is left is done.`,
+      ));
     });
   }
 }

@@ -2,7 +2,7 @@ import { readConfig, settings, type Config, type Setting } from '../../../infras
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Each setting with the value that is in force, be it given, usual or what the others lead to. Secrets are masked, in URLs too. */
+/** Each setting with the value that is in force, be it given, the default or derived from others. Secrets are masked, in URLs too. */
 export function settingsInForce(environment: Environment): Record<Setting, string> {
   const derived = derivedFrom(environment);
   return Object.fromEntries((Object.keys(settings) as Setting[]).map((name) => {
@@ -17,7 +17,7 @@ function usual(name: Setting): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '(none)';
 }
 
-/** What is not just as it was given. Of a configuration that is refused nothing follows. */
+/** The settings whose values are not simply those that were given. A configuration that is refused has none. */
 function derivedFrom(environment: Environment): Partial<Record<Setting, string>> {
   let config: Config;
   try {
@@ -26,11 +26,18 @@ function derivedFrom(environment: Environment): Partial<Record<Setting, string>>
     return {};
   }
   const { adapters, roles, contexts, dataDir, auth, databases, cursorSecret } = config;
-  return {
-    FEED: adapters.feed, VIEWS: adapters.views, COMMAND_QUEUE: adapters.commands, ROLES: roles.join(','), CONTEXTS: contexts.join(','), DATA_DIR: dataDir, AUTH: auth.mode,
-    ...(adapters.log === 'postgres' && databases === undefined && { DATABASE_URL: '(our own PostgreSQL)' }),
-    ...(cursorSecret === undefined && { CURSOR_SECRET: '(made by itself)' }),
+  const derived: Partial<Record<Setting, string>> = {
+    FEED: adapters.feed,
+    VIEWS: adapters.views,
+    COMMAND_QUEUE: adapters.commands,
+    ROLES: roles.join(','),
+    CONTEXTS: contexts.join(','),
+    DATA_DIR: dataDir,
+    AUTH: auth.mode,
   };
+  if (adapters.log === 'postgres' && databases === undefined) derived.DATABASE_URL = '(our own PostgreSQL)';
+  if (cursorSecret === undefined) derived.CURSOR_SECRET = '(made by itself)';
+  return derived;
 }
 
 function masked(name: Setting, value: string): string {
