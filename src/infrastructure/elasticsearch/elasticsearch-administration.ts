@@ -7,7 +7,7 @@ import { certificateOf, checkListening, type Address } from '../network/tls.js';
 import { connectElasticsearch, connectionFaultOf, faultOf, told, type ElasticsearchConfig } from './elasticsearch-client.js';
 import { createIndex, indexNamesOf, indexState } from './elasticsearch-index.js';
 
-/** The index of one view; `null`: there is none. */
+/** The state of a view's index; `null`: there is none. */
 interface IndexReport {
   view: string;
   alias: string;
@@ -32,16 +32,16 @@ interface Made {
   why?: string;
 }
 
-/** What an operator does with the cluster that the views live in. Needs no database, and opens no view. */
+/** An operator's commands and checks for the cluster that the views live in. They need no database, and open no view. */
 export interface SearchAdministration {
   status(): Promise<SearchStatus>;
-  /** Makes the indices and aliases that are missing; what is there and disagrees is left as it is. */
+  /** Makes the indices and aliases that are missing; one that differs from its declaration is left as it is. */
   create(): Promise<Made[]>;
   checks: readonly Check[];
   close(): Promise<void>;
 }
 
-/** What the store of a view does with its indices: infra/elasticsearch.ts gives its user the same. */
+/** The privileges that the store of a view needs on its indices: infra/elasticsearch.ts gives its user the same. */
 const indexPrivileges = ['create_index', 'delete_index', 'manage', 'read', 'write'] as const;
 
 export async function administerElasticsearch(config: ElasticsearchConfig, views: readonly ViewDeclaration[]): Promise<SearchAdministration> {
@@ -57,7 +57,10 @@ export async function administerElasticsearch(config: ElasticsearchConfig, views
   };
   return {
     status: () => telling(async () => {
-      const [cluster, indices] = await Promise.all([client.cluster.health(), Promise.all(views.map((view) => reportOf(client, view, indexPrefix)))]);
+      const [cluster, indices] = await Promise.all([
+        client.cluster.health(),
+        Promise.all(views.map((view) => reportOf(client, view, indexPrefix))),
+      ]);
       return { url, cluster: cluster.status, nodes: cluster.number_of_nodes, indices };
     }),
     create: () => telling(() => Promise.all(views.map((view) => make(client, view, indexPrefix)))),
@@ -93,7 +96,9 @@ async function make(client: Client, view: ViewDeclaration, prefix: string): Prom
 
 async function connection(url: string): Promise<string> {
   const at = addressOf(url);
-  await checkListening(at).catch((error: unknown) => { throw new OperatorError(`${at.host}:${at.port} cannot be reached (${(error as Error).message}): check ELASTICSEARCH_URL`); });
+  await checkListening(at).catch((error: unknown) => {
+    throw new OperatorError(`${at.host}:${at.port} cannot be reached (${(error as Error).message}): check ELASTICSEARCH_URL`);
+  });
   return `${at.host}:${at.port}`;
 }
 
@@ -112,16 +117,25 @@ async function login(client: Client, config: ElasticsearchConfig): Promise<strin
 
 async function rights(client: Client, config: ElasticsearchConfig): Promise<string> {
   const names = `${config.indexPrefix}-*`;
-  const { has_all_requested: all, cluster, index } = await client.security.hasPrivileges({ cluster: ['monitor'], index: [{ names: [names], privileges: [...indexPrivileges] }] });
+  const { has_all_requested: all, cluster, index } = await client.security.hasPrivileges({
+    cluster: ['monitor'],
+    index: [{ names: [names], privileges: [...indexPrivileges] }],
+  });
   const missing = [...Object.entries(cluster), ...Object.entries(index[names] ?? {})].filter(([, has]) => !has).map(([privilege]) => privilege);
-  if (!all) throw new OperatorError(`${who(config)} lacks ${missing.join(', ')} on ${names}: check ${'apiKey' in config ? 'its privileges' : 'the user\'s roles'}`);
+  if (!all) {
+    const cause = 'apiKey' in config ? 'its privileges' : 'the user\'s roles';
+    throw new OperatorError(`${who(config)} lacks ${missing.join(', ')} on ${names}: check ${cause}`);
+  }
   return `${who(config)} may do all that is needed on ${names}`;
 }
 
 async function index(client: Client, view: ViewDeclaration, prefix: string): Promise<string> {
   const { alias, index: found, health, documents, drift } = await reportOf(client, view, prefix);
   if (found === null) throw new OperatorError(`the alias ${alias} is missing: orderfold search create makes it`);
-  if (drift.length > 0) throw new OperatorError(`the mapping of ${found} is not the declared one (${drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew`);
+  if (drift.length > 0) {
+    throw new OperatorError(`the mapping of ${found} is not the declared one (${drift.join(', ')}): `
+      + "raise the view's revision, or delete the index to have it folded anew");
+  }
   if (health === 'red') throw new OperatorError(`${found} is red: its data is not at hand`);
   return `${alias} is ${found}, ${health ?? ''}, ${documents ?? 0} documents, mapped as declared`;
 }

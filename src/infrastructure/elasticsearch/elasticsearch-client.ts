@@ -5,9 +5,9 @@ import { OperatorError } from '../process/operator-error.js';
 import { tlsFaultOf, type TlsFault } from '../network/tls.js';
 
 export type ElasticsearchConfig = {
-  /** `https://…`. */
+  /** Begins with `https://`. */
   url: string;
-  /** PEM file; absent: the authorities that Node.js trusts. */
+  /** Name of a PEM file; absent: the authorities that Node.js trusts. */
   ca?: string;
   /** Begins the name of every index and alias. */
   indexPrefix: string;
@@ -15,7 +15,7 @@ export type ElasticsearchConfig = {
 
 const requestTimeoutMs = 10_000;
 
-/** Loaded at first use: it takes 0.4 s, which the other profiles need not wait for. */
+/** The client is loaded at first use: that takes 0.4 s, which the other profiles need not wait for. */
 export async function connectElasticsearch(config: ElasticsearchConfig, options: ClientOptions = {}): Promise<Client> {
   const { url, ca } = config;
   const { Client } = await import('@elastic/elasticsearch');
@@ -23,18 +23,27 @@ export async function connectElasticsearch(config: ElasticsearchConfig, options:
     throw new OperatorError(`The certificate authority of Elasticsearch cannot be read (${(error as Error).message}): check ELASTICSEARCH_CA.`);
   });
   return new Client({
-    node: url, auth: 'apiKey' in config ? { apiKey: config.apiKey } : { username: config.username, password: config.password }, tls: { rejectUnauthorized: true, ...(authority !== undefined && { ca: authority }) },
-    // What failed is tried again by whoever asked: only they know whether it may be done twice.
-    maxRetries: 0, requestTimeout: requestTimeoutMs,
-    // An error otherwise carries the connection with it, and a log the certificate authority byte by byte.
+    node: url,
+    auth: 'apiKey' in config ? { apiKey: config.apiKey } : { username: config.username, password: config.password },
+    tls: { rejectUnauthorized: true, ...(authority !== undefined && { ca: authority }) },
+    // The caller retries: only it knows whether a request may be sent twice.
+    maxRetries: 0,
+    requestTimeout: requestTimeoutMs,
+    // Otherwise an error contains the connection, and its log line the certificate authority byte by byte.
     redaction: { type: 'remove' },
     ...options,
   });
 }
 
-/** What keeps a cluster from answering as it should. */
+/** Why a cluster does not answer as it should. */
 export type Fault =
-  | TlsFault | 'login refused' | 'not allowed' | 'not Elasticsearch' | 'index missing' | 'index blocked' | 'unreachable';
+  | TlsFault
+  | 'login refused'
+  | 'not allowed'
+  | 'not Elasticsearch'
+  | 'index missing'
+  | 'index blocked'
+  | 'unreachable';
 
 const advice: Record<Fault, string> = {
   'certificate expired': 'the certificate has expired: renew it',
@@ -52,7 +61,7 @@ const advice: Record<Fault, string> = {
   'unreachable': 'it cannot be reached',
 };
 
-/** Where an answer tells item by item what would otherwise be the error of the whole. */
+/** A fault that the answer states for a single item, where the whole request succeeded. */
 export class ElasticsearchFault extends Error {
   override readonly name = 'ElasticsearchFault';
 
@@ -77,12 +86,12 @@ export function faultOf(error: unknown): Fault | undefined {
   }
 }
 
-/** `message`: OpenSSL's, Node.js's or the client's. */
+/** `message` comes from OpenSSL, Node.js or the client. */
 export function connectionFaultOf(message: string): Fault {
   return tlsFaultOf(message) ?? 'unreachable';
 }
 
-/** `status`: of a whole answer, or of an item in it. */
+/** `status` belongs to a whole answer, or to an item in it. */
 export function faultOfAnswer(status: number, type = ''): Fault | undefined {
   if (type === 'index_not_found_exception') return 'index missing';
   if (type === 'security_exception') return status === 401 ? 'login refused' : 'not allowed';
@@ -92,19 +101,19 @@ export function faultOfAnswer(status: number, type = ''): Fault | undefined {
   return status === 429 || status >= 502 ? 'unreachable' : undefined;
 }
 
-/** By itself, or once there is space: no reason not to start. */
+/** Whether the fault passes by itself, or once there is disk space: the service starts all the same. */
 export function passes(fault: Fault): boolean {
   return fault === 'unreachable' || fault === 'index blocked';
 }
 
-/** In a sentence for the operator. */
+/** Describes the fault in a sentence for the operator. */
 export function told(fault: Fault, url?: string): string {
   return `Elasticsearch${url === undefined ? '' : ` at ${url}`}: ${advice[fault]}.`;
 }
 
 /**
- * Asks the cluster how it is. One that cannot be reached is no reason not to start: commands do without it, and it may come back.
- * @throws OperatorError for what does not pass by itself
+ * Asks for the health of the cluster. When it cannot be reached, the service starts all the same: commands do not need it, and it may come back.
+ * @throws OperatorError for a fault that does not pass by itself
  */
 export async function checkElasticsearch(client: Client, url: string): Promise<void> {
   try {
@@ -116,13 +125,16 @@ export async function checkElasticsearch(client: Client, url: string): Promise<v
   }
 }
 
-/** Runs `work`; whatever keeps the cluster from serving becomes the refusal `view.unavailable`. */
+/** Runs `work`; a fault of the cluster becomes the refusal `view.unavailable`. */
 export async function refusingFaults<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     const fault = faultOf(error);
-    if (fault !== undefined) throw new Rejection('view.unavailable', { reason: fault === 'unreachable' ? 'Elasticsearch cannot be reached' : `Elasticsearch: ${advice[fault]}` });
+    if (fault !== undefined) {
+      const reason = fault === 'unreachable' ? 'Elasticsearch cannot be reached' : `Elasticsearch: ${advice[fault]}`;
+      throw new Rejection('view.unavailable', { reason });
+    }
     if (error instanceof OperatorError) throw new Rejection('view.unavailable', { reason: error.message });
     throw error;
   }

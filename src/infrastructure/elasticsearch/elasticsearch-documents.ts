@@ -7,23 +7,23 @@ import { fieldsOf } from './elasticsearch-index.js';
 
 const readSize = 1_000;
 const largestBulk = 2_000;
-/** A node takes 100 MB; what is between may take less, and a smaller one is not slower. */
+/** A node accepts 100 MB; a proxy in between may accept less, and a smaller request is not slower. */
 const largestBulkBytes = 5_000_000;
 const bulkAttempts = 6;
 const rememberedPlaces = 20_000;
 
-/** A document as it lies in the index. */
+/** A document as the index stores it. */
 export interface Source<D> extends StoredDocument<D> {
   words: string;
   fields: Record<string, unknown>;
 }
 
-/** Which write of a document is the stored one: the next one must be based on it. */
+/** The last write of a document that was stored: the next one must be based on it. */
 interface Written { revision: number; seqNo: number; primaryTerm: number }
 
-/** The documents behind an alias: read as they were last written, searchable or not, and written each on the revision before it. */
+/** The documents behind an alias: read as last written, searchable or not. A write of a document must be based on the revision before it. */
 export class ElasticsearchDocuments<D extends object> {
-  /** May be old: a write that is based on an old one is refused. */
+  /** May be outdated: Elasticsearch then refuses the write that is based on it. */
   private readonly written = new Map<string, Written>();
   private bulkSize = largestBulk / 2;
 
@@ -38,7 +38,7 @@ export class ElasticsearchDocuments<D extends object> {
     return found;
   }
 
-  /** What is known is of a generation that is no longer there. */
+  /** To be called when the index is another generation: what is remembered belongs to the old one. */
   forget(): void {
     this.written.clear();
   }
@@ -62,16 +62,18 @@ export class ElasticsearchDocuments<D extends object> {
         this.bulkSize = Math.min(largestBulk, Math.ceil(this.bulkSize * 1.5));
         continue;
       }
-      // The node has too much to do: less at a time, and later.
+      // The node is overloaded: send less at a time, and later.
       attempt = refused.length < chunk.length ? 1 : attempt + 1;
-      if (attempt > bulkAttempts) throw new ElasticsearchFault('unreachable', `Elasticsearch has been too busy for ${refused.length} documents of ${this.alias}`);
+      if (attempt > bulkAttempts) {
+        throw new ElasticsearchFault('unreachable', `Elasticsearch has been too busy for ${refused.length} documents of ${this.alias}`);
+      }
       this.bulkSize = Math.max(1, Math.floor(chunk.length / 2));
       await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
     }
     return conflicts;
   }
 
-  /** As many as the node takes at a time. */
+  /** The first of them, as many as fit into one request. */
   private chunkOf(documents: readonly StoredDocument<D>[]): { stored: StoredDocument<D>; lines: [string, string] }[] {
     const chunk: { stored: StoredDocument<D>; lines: [string, string] }[] = [];
     let bytes = 0;
@@ -85,8 +87,8 @@ export class ElasticsearchDocuments<D extends object> {
   }
 
   /**
-   * One request, item by item: HTTP 200 on a bulk proves nothing.
-   * @returns those that it had no time for
+   * Sends one request, and checks each item of the answer: a bulk request answers 200 even when items failed.
+   * @returns the documents that the node was too busy to store
    */
   private async storeChunk(chunk: ReturnType<typeof this.chunkOf>, conflicts: string[]): Promise<StoredDocument<D>[]> {
     let items: Partial<Record<estypes.BulkOperationType, estypes.BulkResponseItem>>[];
@@ -99,9 +101,9 @@ export class ElasticsearchDocuments<D extends object> {
       }));
     } catch (error) {
       if (isTooMuch(error)) return chunk.map(({ stored }) => stored);
-      // A node that cannot do so much in time, cold or busy, would not do it the next time either.
+      // A node that was too slow for so many, cold or busy, would be too slow the next time as well.
       if (error instanceof Error && error.name === 'TimeoutError') this.bulkSize = Math.max(1, Math.floor(chunk.length / 2));
-      // What became of it is not known: nothing that is remembered can be built on.
+      // The outcome is not known: the remembered places may be outdated.
       for (const { stored: { id } } of chunk) this.written.delete(id);
       throw error;
     }
@@ -130,14 +132,15 @@ export class ElasticsearchDocuments<D extends object> {
 
   private operationOf({ id, revision }: StoredDocument<D>): estypes.BulkOperationContainer {
     const before = revision === 1 ? undefined : this.written.get(id);
-    return before === undefined ? { create: { _id: id } } : { index: { _id: id, if_seq_no: before.seqNo, if_primary_term: before.primaryTerm } };
+    if (before === undefined) return { create: { _id: id } };
+    return { index: { _id: id, if_seq_no: before.seqNo, if_primary_term: before.primaryTerm } };
   }
 
   private sourceOf({ id, revision, applied, deleted, document }: StoredDocument<D>): Source<D> {
     return { id, revision, applied, deleted, document, words: wordsOf(this.view, document).join(' '), fields: fieldsOf(this.view, document) };
   }
 
-  /** Learns what these documents are to be based on, where it is not known. */
+  /** Looks up the writes that these documents are to be based on, where they are not remembered. */
   private async recall(documents: readonly StoredDocument<D>[]): Promise<void> {
     const unknown = documents.filter(({ id, revision }) => revision > 1 && this.written.get(id)?.revision !== revision - 1).map(({ id }) => id);
     for (const { _source, ...doc } of await this.get<Pick<Source<D>, 'id' | 'revision'>>(unknown, { _source_includes: ['id', 'revision'] })) {
@@ -145,14 +148,17 @@ export class ElasticsearchDocuments<D extends object> {
     }
   }
 
-  /** Those that there are, as they were last written, searchable or not. */
-  private async get<T>(ids: readonly string[], of: Pick<estypes.MgetRequest, '_source_includes' | '_source_excludes'>): Promise<(Versioned & { _source: T })[]> {
-    const found: (Versioned & { _source: T })[] = [];
+  /** The documents that exist, as last written, searchable or not. `part`: which fields of them. */
+  private async get<T>(ids: readonly string[], part: Part): Promise<Found<T>[]> {
+    const found: Found<T>[] = [];
     for (let from = 0; from < ids.length; from += readSize) {
-      const { docs } = await this.client.mget<T>({ index: this.alias, ids: ids.slice(from, from + readSize), ...of });
+      const { docs } = await this.client.mget<T>({ index: this.alias, ids: ids.slice(from, from + readSize), ...part });
       for (const doc of docs) {
-        // Also with HTTP 200: a document that could not be looked for is not one that does not exist.
-        if ('error' in doc) throw new ElasticsearchFault(faultOfAnswer(0, doc.error.type) ?? 'unreachable', `${this.alias} does not give ${doc._id}: ${doc.error.type} ${doc.error.reason ?? ''}`);
+        // The whole request answers 200 all the same. A document that could not be looked up must not count as missing.
+        if ('error' in doc) {
+          const { type, reason } = doc.error;
+          throw new ElasticsearchFault(faultOfAnswer(0, type) ?? 'unreachable', `${this.alias} does not give ${doc._id}: ${type} ${reason ?? ''}`);
+        }
         if (doc.found && doc._source !== undefined) found.push({ ...doc, _source: doc._source });
       }
     }
@@ -168,12 +174,16 @@ export function documentOf<D>({ id, revision, applied, deleted, document }: Sour
   return { id, revision, applied, deleted, document };
 }
 
-/** Of the whole request: refused for its size, or for the time being. None of it was done, and where that is wrong, a conflict will show it. */
+/** Whether the whole request was refused, for its size or for the time being. Nothing of it was stored then; if that is wrong, a conflict will show it. */
 function isTooMuch(error: unknown): boolean {
   return error instanceof Error && error.name === 'ResponseError' && [413, 429, 503].includes((error as { statusCode?: number }).statusCode ?? 0);
 }
 
+type Part = Pick<estypes.MgetRequest, '_source_includes' | '_source_excludes'>;
+
 interface Versioned { _seq_no?: number; _primary_term?: number }
+
+interface Found<T> extends Versioned { _source: T }
 
 function placeOf(revision: number, { _seq_no: seqNo = 0, _primary_term: primaryTerm = 0 }: Versioned): Written {
   return { revision, seqNo, primaryTerm };

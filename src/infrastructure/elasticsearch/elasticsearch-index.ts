@@ -4,10 +4,10 @@ import { valuesAt } from '../../application/views/declaration.js';
 import type { Field, ViewDeclaration } from '../../application/ports/view-store.js';
 import { OperatorError } from '../process/operator-error.js';
 
-/** How a view lies in Elasticsearch: an alias a revision, and behind it the index of one generation. */
+/** The names of a view in Elasticsearch: each revision has an alias, which points to the index of one generation. */
 export interface IndexNames {
   alias: string;
-  /** Of a generation: 1, 2, 3 … */
+  /** Generations count from 1. */
   index(generation: number): string;
 }
 
@@ -16,7 +16,7 @@ export function indexNamesOf({ name, revision }: ViewDeclaration, prefix: string
   return { alias, index: (generation) => `${alias}-g${generation}` };
 }
 
-/** Declared fields lie under `fields`, each under its path: a condition on `status` asks `fields.status`. */
+/** Declared fields are stored under `fields`, each under its path: a condition on `status` queries `fields.status`. */
 export function fieldName(path: string): string {
   return `fields.${path}`;
 }
@@ -28,7 +28,7 @@ const kinds: Record<Exclude<Field['kind'], 'nested' | 'text'>, estypes.MappingPr
   boolean: { type: 'boolean' },
 };
 
-/** Strict: a document that does not fit its declaration is refused, never guessed at. */
+/** The mapping is strict: a document that does not fit its declaration is refused. */
 export function mappingOf(view: ViewDeclaration): estypes.MappingTypeMapping {
   const fields: Record<string, estypes.MappingProperty> = {};
   for (const [path, kind] of queriedFields(view)) nest(fields, path.split('.'), kinds[kind]);
@@ -39,18 +39,18 @@ export function mappingOf(view: ViewDeclaration): estypes.MappingTypeMapping {
       id: { type: 'keyword' },
       revision: { type: 'long' },
       deleted: { type: 'boolean' },
-      // Stored and returned, never looked into.
+      // Stored and returned, never queried.
       applied: { type: 'object', enabled: false },
       document: { type: 'object', enabled: false },
       progress: { type: 'object', enabled: false },
-      // Words arrive folded and cut: only the spaces between them mean anything here. Prefixes from 1: a pictograph is one character, and two code units.
+      // Words arrive folded and separated by spaces: only those are left to analyze. Prefixes begin at 1: a pictograph is one character, though two code units.
       words: { type: 'text', analyzer: 'whitespace', norms: false, index_options: 'docs', index_prefixes: { min_chars: 1, max_chars: 5 } },
       fields: { type: 'object', properties: fields },
     },
   };
 }
 
-/** What of a document can be asked for, by path. */
+/** The values of a document that can be queried, by path. */
 export function fieldsOf(view: ViewDeclaration, document: object): Record<string, unknown> {
   const fields: Record<string, unknown> = {};
   for (const [path] of queriedFields(view)) {
@@ -64,7 +64,9 @@ function queriedFields({ fields }: ViewDeclaration): [path: string, kind: keyof 
   return Object.entries(fields).flatMap(([path, field]) => {
     if (field.kind === 'text') return [];
     if (field.kind !== 'nested') return [[path, field.kind] as [string, keyof typeof kinds]];
-    return Object.entries(field.fields).filter(([, { kind }]) => kind === 'keyword').map(([name]): [string, keyof typeof kinds] => [`${path}.${name}`, 'keyword']);
+    return Object.entries(field.fields)
+      .filter(([, { kind }]) => kind === 'keyword')
+      .map(([name]): [string, keyof typeof kinds] => [`${path}.${name}`, 'keyword']);
   });
 }
 
@@ -77,7 +79,7 @@ function nest(properties: Record<string, estypes.MappingProperty>, [name = '', .
   nest(outer.properties, rest, kind);
 }
 
-/** What an index is, against what its view declares. */
+/** An index compared with the declaration of its view. */
 export interface IndexState {
   alias: string;
   /** `undefined` when the alias is missing. */
@@ -89,7 +91,8 @@ export interface IndexState {
 export async function indexState(client: Client, view: ViewDeclaration, prefix: string): Promise<IndexState> {
   const { alias } = indexNamesOf(view, prefix);
   const index = await indexBehind(client, alias);
-  return index === undefined ? { alias, drift: [] } : { alias, index, drift: driftOf(view, await client.indices.getMapping({ index }), index) };
+  if (index === undefined) return { alias, drift: [] };
+  return { alias, index, drift: driftOf(view, await client.indices.getMapping({ index }), index) };
 }
 
 function driftOf(view: ViewDeclaration, mappings: estypes.IndicesGetMappingResponse, index: string): string[] {
@@ -103,7 +106,7 @@ export async function indexBehind(client: Client, alias: string): Promise<string
   return index;
 }
 
-/** One index for as long as it lives: deleted and made again under the same name, it is another one. */
+/** Identifies an index: one that was deleted and made again under the same name has another uuid. */
 export interface Generation { index: string; uuid: string }
 
 export async function generationBehind(client: Client, alias: string): Promise<Generation | undefined> {
@@ -118,7 +121,7 @@ function severalBehind(alias: string, indices: readonly (string | undefined)[]):
   return new OperatorError(`The alias ${alias} points to several indices (${indices.join(', ')}): leave it one.`);
 }
 
-/** Behind all that there are, so that none of them is taken for a new one. */
+/** The name of a new index, numbered after all that exist, so that none of them is mistaken for it. */
 export async function nextGeneration(client: Client, { alias, index }: IndexNames): Promise<string> {
   const found = await client.indices.get({ index: `${alias}-g*`, features: 'aliases' });
   const generations = Object.keys(found).map((name) => Number(name.slice(alias.length + 2))).filter(Number.isSafeInteger);
@@ -134,11 +137,12 @@ export async function createIndex(client: Client, view: ViewDeclaration, prefix:
   let state = await indexState(client, view, prefix);
   if (state.index === undefined) {
     await createGeneration(client, view, names.index(1), names.alias);
-    // It may be another process's, or an older one that has lost its alias.
+    // Another process may have made it, or it is an older one that had lost its alias.
     state = await indexState(client, view, prefix);
   }
   if (state.drift.length > 0) {
-    throw new OperatorError(`The index ${state.index ?? names.alias} is not what the view ${view.name} declares (${state.drift.join(', ')}): raise the view's revision, or delete the index to have it folded anew.`);
+    throw new OperatorError(`The index ${state.index ?? names.alias} is not what the view ${view.name} declares (${state.drift.join(', ')}): `
+      + "raise the view's revision, or delete the index to have it folded anew.");
   }
 }
 
@@ -146,16 +150,18 @@ export async function createGeneration(client: Client, view: ViewDeclaration, in
   try {
     await client.indices.create({
       index,
-      // One shard: a view is small beside what one shard holds, and its counts are then exact. Refreshes come from the projector.
+      // One shard: a view is small compared with what one shard can hold, and its counts are then exact. The projector refreshes.
       settings: { number_of_shards: 1, auto_expand_replicas: '0-1', refresh_interval: '-1' },
       mappings: mappingOf(view),
       ...(alias !== undefined && { aliases: { [alias]: {} } }),
     });
   } catch (error) {
     const type = (error as { body?: { error?: { type?: string } } }).body?.error?.type;
-    if (type === 'invalid_alias_name_exception') throw new OperatorError(`${alias ?? index} is an index, and should be an alias: delete it, or choose another ELASTICSEARCH_INDEX_PREFIX.`);
+    if (type === 'invalid_alias_name_exception') {
+      throw new OperatorError(`${alias ?? index} is an index, and should be an alias: delete it, or choose another ELASTICSEARCH_INDEX_PREFIX.`);
+    }
     if (type !== 'resource_already_exists_exception') throw error;
-    // Made by another process this moment, or left without its alias by one that was killed.
+    // Another process has just made it, or one that was killed left it without its alias.
     if (alias !== undefined && await indexBehind(client, alias) === undefined) await client.indices.putAlias({ index, name: alias });
   }
 }
@@ -170,7 +176,7 @@ function flat(value: object, path = ''): Map<string, unknown> {
   return found;
 }
 
-/** Elasticsearch leaves out what is the default, and says true and false as text. */
+/** Elasticsearch leaves out defaults, and returns true and false as text. */
 function differences(declared: Map<string, unknown>, actual: Map<string, unknown>): string[] {
   const same = (a: unknown, b: unknown) => isDeepStrictEqual(String(a), String(b));
   const isDefault = (path: string, value: unknown) => path.endsWith('.type') && value === 'object';

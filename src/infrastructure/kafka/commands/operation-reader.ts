@@ -12,22 +12,22 @@ interface Dependencies {
   logger: Logger;
   /** Makes the topic where it is missing. */
   prepare: () => Promise<void>;
-  /** Given each record once, in order, with the broker's time in milliseconds. */
+  /** Called with each record once, in order, and with the broker's time in milliseconds. */
   apply: (value: string, at: number, offset: bigint) => void;
-  /** After some records. */
+  /** Called after some records. */
   news: () => void;
-  /** What was given before is void: the topic does not go on from there. */
+  /** Called when the records so far are void: the topic does not go on from them. */
   startOver: () => void;
 }
 
 const retryMs = 100;
 const longestRetryMs = 2_000;
 const fetchWaitMs = 100;
-/** A consumer that does not ask for as long as this hangs. */
+/** A consumer that has not fetched for so long hangs. */
 const silentMs = 15_000;
 const closeMs = 3_000;
 
-/** Reads a topic of one partition from its beginning, and for as long as it lives. Nobody shares it: every process reads everything. */
+/** Reads a topic of one partition from its beginning until it is stopped. Every process reads everything. */
 export class OperationReader {
   /** Offset of the next record. */
   next = 0n;
@@ -51,7 +51,7 @@ export class OperationReader {
     }
   }
 
-  /** The topic is another one, or has lost its end. */
+  /** To be called when the topic was made anew, or has lost its last records. */
   startOver(): void {
     this.next = 0n;
     this.dependencies.startOver();
@@ -63,7 +63,13 @@ export class OperationReader {
     await prepare();
     await this.findPlace();
     const groupId = `${topic}-${randomUUID()}`;
-    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: fetchWaitMs, sessionTimeout: 10_000, allowAutoTopicCreation: false, retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) } });
+    const consumer = kafka.consumer({
+      groupId,
+      maxWaitTimeInMs: fetchWaitMs,
+      sessionTimeout: 10_000,
+      allowAutoTopicCreation: false,
+      retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) },
+    });
     let over = false;
     let lastFetch = performance.now();
     let release: () => void = () => undefined;
@@ -74,7 +80,7 @@ export class OperationReader {
     });
     ended.catch(() => undefined);
     consumer.on(consumer.events.FETCH, () => { lastFetch = performance.now(); });
-    // It has no place of its own in the group, and begins at the beginning each time it joins.
+    // The group keeps no offset: the consumer would begin at the beginning each time it joins.
     consumer.on(consumer.events.GROUP_JOIN, () => { consumer.seek({ topic, partition: 0, offset: String(this.next) }); });
     const watch = setInterval(() => {
       if (performance.now() - lastFetch > silentMs) this.interrupt(new Error(`nothing was asked for within ${silentMs} ms`));
@@ -111,7 +117,7 @@ export class OperationReader {
     await heartbeat();
   }
 
-  /** What is to be read next may have been deleted, when nobody needed it any more. */
+  /** The next record may have been deleted, once nobody needed it any more. */
   private async findPlace(): Promise<void> {
     const [{ low, high } = { low: '0', high: '0' }] = await this.asAdmin((admin) => admin.fetchTopicOffsets(this.dependencies.topic));
     if (this.next >= BigInt(low) && this.next <= BigInt(high)) return;
@@ -120,7 +126,7 @@ export class OperationReader {
   }
 
   private async forget(groupId: string): Promise<void> {
-    // The broker forgets an empty group by itself after a week.
+    // No retries: the broker deletes an empty group by itself after a week.
     await this.asAdmin((admin) => admin.deleteGroups([groupId]), 0);
   }
 

@@ -6,7 +6,7 @@ import { leave, loadKafkajs } from '../server/kafka-client.js';
 
 export interface Outgoing {
   text: string;
-  /** It may have been written: from then on only the topic knows. */
+  /** It may have been written: from then on only the topic can tell. */
   sent: boolean;
 }
 
@@ -16,7 +16,7 @@ interface Dependencies {
   logger: Logger;
   /** Makes the topic where it is missing. */
   prepare: () => Promise<void>;
-  /** Told of the first offset of what was written; `before`: what `read` said before it was. */
+  /** Called with the first offset of what was written; `before`: the answer of `read` before it was sent. */
   written: (offset: bigint, before: bigint) => void;
   /** The offset up to which this process has read. */
   read: () => bigint;
@@ -28,7 +28,10 @@ const mostBytesAtOnce = 500_000;
 const deadlineMs = 5_000;
 const retryMs = 100;
 
-/** Writes to a topic of one partition in the order of the calls. One `send` in flight, and after any error another producer: as for events (docs/decisions/0006). What is sent again may be there twice. */
+/**
+ * Writes to a topic of one partition in the order of the calls. As for events (docs/decisions/0006), it has one `send` in flight, and opens another producer
+ * after any error. A retry can make duplicates.
+ */
 export class OperationWriter {
   private outgoing: Outgoing[] = [];
   private inFlight: Outgoing[] = [];
@@ -42,13 +45,13 @@ export class OperationWriter {
     this.sending ??= this.send();
   }
 
-  /** It is not sent, or not again. */
+  /** From now on it is not sent, or not sent again. */
   withdraw(one: Outgoing): void {
     this.outgoing = this.outgoing.filter((other) => other !== one);
     this.inFlight = this.inFlight.filter((other) => other !== one);
   }
 
-  /** Once `stop` is aborted. */
+  /** To be called once `stop` is aborted. */
   async close(): Promise<void> {
     await this.sending;
     const { producer } = this;
@@ -56,7 +59,7 @@ export class OperationWriter {
   }
 
   private async send(): Promise<void> {
-    // Those who ask in the same moment go together.
+    // Operations of the same turn of the event loop are sent together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.outgoing.length > 0 && !this.stop.aborted) {
       this.inFlight = this.outgoing.splice(0, this.fitting());
@@ -66,7 +69,7 @@ export class OperationWriter {
         if (offset !== undefined) this.dependencies.written(offset, before);
       } catch (error) {
         this.dependencies.logger.warn({ err: error, topic: this.dependencies.topic }, 'operations on the command queue could not be written yet');
-        // Not waited for: what hangs must not hold up the next attempt.
+        // Not awaited: a producer that hangs must not delay the next attempt.
         void this.producer?.then((producer) => producer.disconnect()).catch(() => undefined);
         this.producer = undefined;
         this.outgoing.unshift(...this.inFlight);
@@ -78,14 +81,18 @@ export class OperationWriter {
     this.sending = undefined;
   }
 
-  /** @returns the offset of the first one */
+  /** @returns the offset of the first operation */
   private async sendOnce(): Promise<bigint | undefined> {
     const opening = this.producer ??= this.open();
     const producer = await opening;
-    // It took so long that others are about to be sent, or nobody waits for these any more.
+    // Opening took so long that a later attempt has replaced this one, or nobody waits for these operations any more.
     if (this.producer !== opening || this.inFlight.length === 0) return undefined;
     for (const one of this.inFlight) one.sent = true;
-    const [answer] = await producer.send({ topic: this.dependencies.topic, acks: -1, messages: this.inFlight.map(({ text }) => ({ partition: 0, value: text })) });
+    const [answer] = await producer.send({
+      topic: this.dependencies.topic,
+      acks: -1,
+      messages: this.inFlight.map(({ text }) => ({ partition: 0, value: text })),
+    });
     return answer?.baseOffset === undefined ? undefined : BigInt(answer.baseOffset);
   }
 
@@ -101,7 +108,13 @@ export class OperationWriter {
   private async open(): Promise<Producer> {
     const { kafka, prepare } = this.dependencies;
     await prepare();
-    const producer = kafka.producer({ idempotent: false, maxInFlightRequests: 1, allowAutoTopicCreation: false, createPartitioner: loadKafkajs().Partitioners.DefaultPartitioner, retry: { retries: 1 } });
+    const producer = kafka.producer({
+      idempotent: false,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: loadKafkajs().Partitioners.DefaultPartitioner,
+      retry: { retries: 1 },
+    });
     await producer.connect();
     return producer;
   }

@@ -10,13 +10,13 @@ import { ensureTopic, eventsTopic } from '../server/kafka-topics.js';
 import { TopicExtents, type Sent } from './topic-extents.js';
 
 const chunk = 1_000;
-/** All of a chunk may be one customer's, and a broker refuses more than 1 MB for a partition at a time. */
+/** A whole chunk may go to one partition, and a broker refuses more than 1 MB for a partition at a time. */
 const chunkBytes = 500_000;
 const deadlineMs = 30_000;
 
 /**
- * One `send` in flight, and after any error another producer. The idempotent producer of kafkajs is not used: it can acknowledge what is not in the
- * topic (docs/decisions/0006). A send that is repeated makes duplicates, which the chain lets every reader drop.
+ * Has one `send` in flight, and opens another producer after any error. The idempotent producer of kafkajs is not used: it can acknowledge a message that
+ * is not in the topic (docs/decisions/0006). A retry can make duplicates, which every reader drops by the chain.
  */
 export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
   private readonly producers = new Map<Context, Promise<Producer>>();
@@ -31,15 +31,17 @@ export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
     try {
       const producer = await opening;
       for (const some of inChunks(messages)) {
-        const stored = await within(deadlineMs, () => new Error(`Kafka has not taken the events within ${deadlineMs} ms`), producer.send({
-          topic, acks: -1,
+        const sending = producer.send({
+          topic,
+          acks: -1,
           messages: some.map(({ timestamp, ...message }) => ({ ...message, timestamp: String(timestamp) })),
-        }));
+        });
+        const stored = await within(deadlineMs, () => new Error(`Kafka has not taken the events within ${deadlineMs} ms`), sending);
         this.extentsOf(context).sent(sentBy(some, stored));
       }
     } catch (error) {
       this.producers.delete(context);
-      // Not waited for: what hangs must not hold up the next attempt.
+      // Not awaited: a producer that hangs must not delay the next attempt.
       void leaveOnce(opening);
       throw error;
     }
@@ -68,18 +70,23 @@ export class KafkaEventPublisher implements EventPublisher, PublishedTopic {
   private async open(topic: string): Promise<Producer> {
     const { Partitioners } = loadKafkajs();
     await ensureTopic(this.kafka, topic, this.options.partitions);
-    const producer = this.kafka.producer({ idempotent: false, maxInFlightRequests: 1, allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner });
+    const producer = this.kafka.producer({
+      idempotent: false,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: Partitioners.DefaultPartitioner,
+    });
     await producer.connect();
     return producer;
   }
 }
 
-/** Also where it never opens. */
+/** Ends the producer, also when it fails to open. */
 function leaveOnce(opening: Promise<Producer>): Promise<void> {
   return leave({ disconnect: async () => { await (await opening).disconnect(); } });
 }
 
-/** What went into each partition, and where the broker says that it lies. */
+/** What was sent to each partition, with the offset that the broker has answered. */
 function sentBy(messages: readonly Message[], stored: readonly RecordMetadata[]): Sent[] {
   return stored.flatMap(({ partition, baseOffset }) => {
     const own = messages.filter((one) => one.partition === partition);

@@ -5,27 +5,33 @@ import type { TopicEnd } from '../../../application/ports/published-topic.js';
 import { within } from '../../../application/concurrency/within.js';
 import { leave } from '../server/kafka-client.js';
 
-/** Where a partition begins and ends, by offset; `end` is the offset behind its last message. */
+/** The offsets at which a partition begins and ends; `end` is the one after its last message. */
 export interface Extent { low: bigint; end: bigint }
 
-/** So many offsets before the end are read: the last ones may be a marker of a transaction, or no message of ours. */
+/** How many offsets before the end are read: the last ones may be transaction markers, or messages that are not ours. */
 const looked = 10n;
 const deadlineMs = 15_000;
-/** When every partition has brought something and nothing more comes, the last offsets hold no messages. */
+/** When every partition has delivered something and nothing more comes for so long, the last offsets hold no messages. */
 const quietMs = 2_000;
 const closeMs = 3_000;
 
 /**
- * Reads the last messages of these partitions, by a consumer that joins a group of its own, which is deleted afterwards.
- * @returns by partition, what the last message of ours says of itself
- * @throws Error when a partition brings no message of ours in time
+ * Reads the last messages of these partitions, by a consumer in a group of its own, which is deleted afterwards.
+ * @returns by partition, the end that the last message of ours states
+ * @throws Error when a partition delivers no message of ours in time
  */
 export async function lastMessages(kafka: Kafka, topic: string, extents: ReadonlyMap<number, Extent>): Promise<Map<number, TopicEnd>> {
   const found = new Map<number, TopicEnd>();
   const open = new Map([...extents].filter(([, { low, end }]) => end > low));
   if (open.size === 0) return found;
   const groupId = `${topic}-end-${randomUUID()}`;
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 10_000, maxWaitTimeInMs: 50, allowAutoTopicCreation: false, retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) } });
+  const consumer = kafka.consumer({
+    groupId,
+    sessionTimeout: 10_000,
+    maxWaitTimeInMs: 50,
+    allowAutoTopicCreation: false,
+    retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) },
+  });
   let over = false;
   let lastMessageAt = performance.now();
   const finished = new Promise<void>((resolve, reject) => {
@@ -33,7 +39,10 @@ export async function lastMessages(kafka: Kafka, topic: string, extents: Readonl
     consumer.on(consumer.events.GROUP_JOIN, () => {
       for (const [partition, { low, end }] of open) consumer.seek({ topic, partition, offset: String(end - looked > low ? end - looked : low) });
     });
-    consumer.on(consumer.events.FETCH, () => { if (open.size === 0 || (performance.now() - lastMessageAt > quietMs && [...open.keys()].every((one) => found.has(one)))) resolve(); });
+    consumer.on(consumer.events.FETCH, () => {
+      const quiet = performance.now() - lastMessageAt > quietMs;
+      if (open.size === 0 || (quiet && [...open.keys()].every((one) => found.has(one)))) resolve();
+    });
     read(consumer, topic, (partition, offset, value) => {
       const end = open.get(partition)?.end;
       if (over || end === undefined || offset >= end) return;

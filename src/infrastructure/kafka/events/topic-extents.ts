@@ -6,7 +6,7 @@ import type { TopicEnd } from '../../../application/ports/published-topic.js';
 import { within } from '../../../application/concurrency/within.js';
 import { lastMessages, type Extent } from './last-messages.js';
 
-/** A send, as the broker has answered it. */
+/** The broker's answer to a send, for one partition. */
 export interface Sent { partition: number; baseOffset?: string; count: number; last: TopicEnd }
 
 const askMs = 10_000;
@@ -14,11 +14,11 @@ const askTries = 20;
 const askAgainMs = 100;
 const leaderless: ReadonlySet<string> = new Set(['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION']);
 
-/** Where the partitions of one topic end, and with what: as they were last seen, so that a loss is noticed by an offset that goes back. */
+/** Where each partition of a topic ends, and with which message, as last seen: a loss is noticed when an offset goes back. */
 export class TopicExtents {
-  /** By partition: the offset of the next message, and the last one. */
+  /** By partition: the offset of the next message, and the end that the last message states. */
   private readonly seen = new Map<number, { next: bigint; last: TopicEnd | undefined }>();
-  /** Partitions that have gone on behind a loss, until what is missing goes there: the offset at which they went on. */
+  /** Partitions that went on after a loss, until the lost messages have been sent again: the offset at which they went on. */
   private readonly holes = new Map<number, bigint>();
 
   constructor(private readonly kafka: Kafka, private readonly topic: string, private readonly context: Context) {}
@@ -29,7 +29,8 @@ export class TopicExtents {
     for (const [partition, { low, end }] of extents) {
       const known = this.seen.get(partition);
       const hole = this.holes.get(partition);
-      if (hole !== undefined || known?.next !== end || (known.last === undefined && end > low)) unknown.set(partition, { low, end: hole !== undefined && hole < end ? hole : end });
+      if (hole === undefined && known?.next === end && (known.last !== undefined || end <= low)) continue;
+      unknown.set(partition, { low, end: hole !== undefined && hole < end ? hole : end });
     }
     const read = await lastMessages(this.kafka, this.topic, unknown);
     const ends = new Map<Source, TopicEnd>();
@@ -72,14 +73,14 @@ export class TopicExtents {
             const offsets = await admin.fetchTopicOffsets(this.topic);
             return new Map(offsets.map(({ partition, low, high }) => [partition, { low: BigInt(low), end: BigInt(high) }]));
           } catch (error) {
-            // The partitions of a topic that was made this moment have no leader yet.
+            // The partitions of a topic that has just been made have no leader yet.
             if (tries === askTries || !leaderless.has((error as { type?: string }).type ?? '')) throw error;
             await new Promise((resolve) => setTimeout(resolve, askAgainMs));
           }
         }
       })());
     } finally {
-      // Not waited for: what hangs must not hold up the relay.
+      // Not awaited: a connection that hangs must not delay the relay.
       void admin.disconnect().catch(() => undefined);
     }
   }

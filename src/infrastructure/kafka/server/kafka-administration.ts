@@ -7,7 +7,7 @@ import { certificateOf, checkListening, tlsFaultOf, type Address } from '../../n
 import { within } from '../../../application/concurrency/within.js';
 import { connectKafka, leave, loadKafkajs, tlsMaterial, type KafkaConfig } from './kafka-client.js';
 import { isStarting, kafkaFaultOf, tellingFaults, toldOfKafka } from './kafka-fault.js';
-import { commandsTopic, eventsTopic, retention, topicState } from './kafka-topics.js';
+import { assignments, commandsTopic, eventsTopic, retention, topicState } from './kafka-topics.js';
 
 export interface KafkaSettings extends KafkaConfig {
   partitions: number;
@@ -19,16 +19,16 @@ interface Wanted {
   topic: string;
   partitions: number;
   settings: Readonly<Record<string, string>>;
-  /** What becomes of a record that only one broker had, when it is gone. */
+  /** What a loss means: a broker has gone that alone had a record. */
   loss: string;
 }
 
-/** How long Kafka may take to let a reader into its group, and to give it something. */
+/** How long Kafka may take to let a reader join its group, and to answer its first fetch. */
 const readTimeoutMs = 20_000;
-/** No broker knows what it means: it looks at the rights, then refuses, and writes nothing. */
+/** An invalid value: a broker checks the rights first, then refuses the request, and writes nothing. */
 const noSuchAcks = 2;
 
-/** What an operator asks of the Kafka that the events go through. Needs no database, and makes no topic. */
+/** The checks of Kafka that an operator runs. They need no database, and make no topic. */
 export function administerKafka(settings: KafkaSettings): { checks: readonly Check[]; close(): Promise<void> } {
   const kafka = connectKafka(settings, { retry: { retries: 1, initialRetryTime: 100 } });
   const admin = kafka.admin();
@@ -50,15 +50,28 @@ export function administerKafka(settings: KafkaSettings): { checks: readonly Che
 }
 
 function wantedOf({ topicPrefix, partitions, carries }: KafkaSettings): Wanted[] {
-  return [
-    ...carries.events ? contexts.map((context) => ({ topic: eventsTopic(topicPrefix, context), partitions, settings: retention, loss: 'what is lost with it is read from the log again' })) : [],
-    ...carries.commands ? contexts.map((context) => ({ topic: commandsTopic(topicPrefix, context), partitions: 1, settings: { ...retention, 'message.timestamp.type': 'LogAppendTime' }, loss: 'commands that are lost with it are lost' })) : [],
-  ];
+  const events = contexts.map((context) => ({
+    topic: eventsTopic(topicPrefix, context),
+    partitions,
+    settings: retention,
+    loss: 'what is lost with it is read from the log again',
+  }));
+  const commands = contexts.map((context) => ({
+    topic: commandsTopic(topicPrefix, context),
+    partitions: 1,
+    settings: { ...retention, 'message.timestamp.type': 'LogAppendTime' },
+    loss: 'commands that are lost with it are lost',
+  }));
+  return [...(carries.events ? events : []), ...(carries.commands ? commands : [])];
 }
 
-/** One broker is enough to begin with; it names the others. */
+/** One broker that answers is enough: it names the others. */
 async function connection({ brokers }: KafkaConfig): Promise<string | { warning: string }> {
-  const away = (await Promise.all(brokers.map((broker) => checkListening(addressOf(broker)).then(() => [], (error: unknown) => [`${broker} cannot be reached (${(error as Error).message})`])))).flat();
+  const answers = await Promise.all(brokers.map((broker) => checkListening(addressOf(broker)).then(
+    () => [],
+    (error: unknown) => [`${broker} cannot be reached (${(error as Error).message})`],
+  )));
+  const away = answers.flat();
   if (away.length === brokers.length) throw new OperatorError(`${away.join(', ')}: check KAFKA_BROKERS`);
   return away.length === 0 ? brokers.join(', ') : { warning: away.join(', ') };
 }
@@ -66,33 +79,50 @@ async function connection({ brokers }: KafkaConfig): Promise<string | { warning:
 async function certificate({ brokers, tls }: KafkaConfig): Promise<string | { warning: string }> {
   if (tls === undefined) return 'none: KAFKA_TLS is not set, and everything travels in the clear';
   const material = tlsMaterial(tls);
-  const shown = await Promise.all(brokers.map((broker) => certificateOf(addressOf(broker), material).then((found) => ({ broker, ...found }), (error: unknown) => ({ broker, error: error as Error }))));
+  const shown = await Promise.all(brokers.map((broker) => certificateOf(addressOf(broker), material).then(
+    (found) => ({ broker, ...found }),
+    (error: unknown) => ({ broker, error: error as Error }),
+  )));
   const found = shown.flatMap((one) => ('error' in one ? [] : [one]));
   const [first] = shown;
-  if (found.length === 0 && first !== undefined && 'error' in first) throw new OperatorError(toldOfKafka(tlsFaultOf(first.error.message) ?? 'hung up', [first.broker]));
-  for (const { broker, refusal, validUntil } of found) {
-    if (refusal !== undefined) throw new OperatorError(`${toldOfKafka(tlsFaultOf(refusal) ?? 'certificate not trusted', [broker])} It is valid until ${validUntil}`);
+  if (found.length === 0 && first !== undefined && 'error' in first) {
+    throw new OperatorError(toldOfKafka(tlsFaultOf(first.error.message) ?? 'hung up', [first.broker]));
   }
-  return found.map(({ broker, validUntil, daysLeft }) => `the certificate of ${broker} is trusted, and valid until ${validUntil}: ${daysLeft} days left`).join('; ');
+  for (const { broker, refusal, validUntil } of found) {
+    if (refusal === undefined) continue;
+    throw new OperatorError(`${toldOfKafka(tlsFaultOf(refusal) ?? 'certificate not trusted', [broker])} It is valid until ${validUntil}`);
+  }
+  return found
+    .map(({ broker, validUntil, daysLeft }) => `the certificate of ${broker} is trusted, and valid until ${validUntil}: ${daysLeft} days left`)
+    .join('; ');
 }
 
 async function login(admin: Admin, { sasl }: KafkaConfig): Promise<string> {
   await admin.connect();
   const { brokers } = await admin.describeCluster();
-  return `${sasl === undefined ? 'without a login' : `${sasl.username}, by ${sasl.mechanism}`}; the cluster has ${brokers.length} broker${brokers.length === 1 ? '' : 's'}`;
+  const who = sasl === undefined ? 'without a login' : `${sasl.username}, by ${sasl.mechanism}`;
+  return `${who}; the cluster has ${brokers.length} broker${brokers.length === 1 ? '' : 's'}`;
 }
 
-/** Asked of a topic that is not made. */
+/** Validates the request for a topic without making it. */
 async function creation(admin: Admin, { topicPrefix }: KafkaConfig): Promise<string> {
-  await admin.createTopics({ validateOnly: true, waitForLeaders: false, topics: [{ topic: `${topicPrefix}check-${randomUUID()}`, numPartitions: 1, replicationFactor: -1 }] });
+  await admin.createTopics({
+    validateOnly: true,
+    waitForLeaders: false,
+    topics: [{ topic: `${topicPrefix}check-${randomUUID()}`, numPartitions: 1, replicationFactor: -1 }],
+  });
   return `topics that begin with ${topicPrefix} may be made`;
 }
 
 async function topic(admin: Admin, { topic: name, partitions: wanted, settings }: Wanted): Promise<string | { warning: string }> {
   const { partitions, drift } = await topicState(admin, name, settings);
   if (partitions === 0) return { warning: 'it is not there: the service makes it when it starts' };
-  if (partitions !== wanted) throw new OperatorError(`it has ${partitions} partitions, and ${wanted} are configured (KAFKA_PARTITIONS): the number is fixed for a log's life`);
-  if (drift.length > 0) throw new OperatorError(`it would forget what it holds, or is not set up as it must be (${drift.join(', ')}): set ${Object.entries(settings).map((entry) => entry.join('=')).join(', ')}`);
+  if (partitions !== wanted) {
+    throw new OperatorError(`it has ${partitions} partitions, and ${wanted} are configured (KAFKA_PARTITIONS): the number is fixed for a log's life`);
+  }
+  if (drift.length > 0) {
+    throw new OperatorError(`it would forget what it holds, or is not set up as it must be (${drift.join(', ')}): set ${assignments(settings)}`);
+  }
   return `${partitions} partition${partitions === 1 ? '' : 's'}, kept for ever`;
 }
 
@@ -104,7 +134,10 @@ async function replication(admin: Admin, { topic: name, loss }: Wanted): Promise
   const partitions = found?.partitions ?? [];
   const replicas = Math.min(...partitions.map((one) => one.replicas.length));
   const behind = partitions.filter(({ isr }) => isr.length < least).map(({ partitionId }) => partitionId).sort((a, b) => a - b);
-  if (behind.length > 0) throw new OperatorError(`fewer than min.insync.replicas=${least} have partition${behind.length === 1 ? '' : 's'} ${behind.join(', ')}: nothing can be written there`);
+  if (behind.length > 0) {
+    throw new OperatorError(`fewer than min.insync.replicas=${least} have partition${behind.length === 1 ? '' : 's'} ${behind.join(', ')}: `
+      + 'nothing can be written there');
+  }
   const said = `${replicas} replica${replicas === 1 ? '' : 's'}, min.insync.replicas=${least}`;
   return replicas === 1 || least === 1 ? { warning: `${said}: a record may be with one broker only, and ${loss}` } : said;
 }
@@ -126,7 +159,8 @@ async function rights(kafka: Kafka, admin: Admin, wanted: Wanted, { topicPrefix,
 }
 
 async function write(kafka: Kafka, name: string): Promise<void> {
-  const producer = kafka.producer({ allowAutoTopicCreation: false, createPartitioner: loadKafkajs().Partitioners.DefaultPartitioner, retry: { retries: 0 } });
+  const { Partitioners } = loadKafkajs();
+  const producer = kafka.producer({ allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner, retry: { retries: 0 } });
   await producer.connect();
   try {
     await producer.send({ topic: name, acks: noSuchAcks, messages: [{ partition: 0, value: '' }] }).catch((error: unknown) => {
@@ -150,9 +184,14 @@ async function read(kafka: Kafka, admin: Admin, name: string, groupId: string): 
   }
 }
 
-/** As a member of a group of its own, which is forgotten afterwards. */
+/** Reads as a member of a group of its own, which is deleted afterwards. */
 async function readOnce(kafka: Kafka, admin: Admin, name: string, groupId: string): Promise<void> {
-  const consumer = kafka.consumer({ groupId, allowAutoTopicCreation: false, maxWaitTimeInMs: 50, retry: { retries: 1, restartOnFailure: () => Promise.resolve(false) } });
+  const consumer = kafka.consumer({
+    groupId,
+    allowAutoTopicCreation: false,
+    maxWaitTimeInMs: 50,
+    retry: { retries: 1, restartOnFailure: () => Promise.resolve(false) },
+  });
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [name] });
@@ -166,7 +205,7 @@ async function readOnce(kafka: Kafka, admin: Admin, name: string, groupId: strin
     ]);
   } finally {
     await leave(consumer);
-    // It may lack the right; Kafka forgets an empty group by itself after a week.
+    // The user may lack the right; Kafka deletes an empty group by itself after a week.
     await admin.deleteGroups([groupId]).catch(() => undefined);
   }
 }

@@ -14,19 +14,19 @@ export interface KafkaConfig {
   brokers: readonly string[];
   /** Begins the name of every topic and consumer group. */
   topicPrefix: string;
-  /** PEM files. Absent: in the clear. Without `ca`: the authorities that Node.js trusts. `own`: of the client. */
+  /** Names of PEM files. Absent: unencrypted. Without `ca`, the authorities that Node.js trusts; `own` is the client's certificate. */
   tls?: { ca?: string; own?: { certificate: string; key: string } };
   sasl?: { mechanism: SaslMechanism; username: string; password: string };
 }
 
 const require = createRequire(import.meta.url);
 
-/** Loaded at first use: the other profiles do without it. An `import` would not see all that this CommonJS module exports. */
+/** Loaded at first use: the other profiles do not need it. An `import` would not see all exports of this CommonJS module. */
 export function loadKafkajs(): typeof import('kafkajs') {
   return require('kafkajs') as typeof import('kafkajs');
 }
 
-/** @throws OperatorError where a file cannot be read; a connection that is refused for good rejects with one as well */
+/** @throws OperatorError when a file cannot be read. A connection that fails for good rejects with one as well. */
 export function connectKafka({ brokers, tls, sasl }: KafkaConfig, options: Partial<ClientOptions> = {}): Kafka {
   const { Kafka, logLevel } = loadKafkajs();
   const clearly = <T extends { connect(): Promise<void> }>(one: T): T => {
@@ -40,13 +40,15 @@ export function connectKafka({ brokers, tls, sasl }: KafkaConfig, options: Parti
     override consumer(...options: Parameters<Kafka['consumer']>) { return clearly(super.consumer(...options)); }
   }
   return new ClearKafka({
-    clientId: 'orderfold', brokers: [...brokers],
+    clientId: 'orderfold',
+    brokers: [...brokers],
     ...(tls !== undefined && { ssl: { rejectUnauthorized: true, ...tlsMaterial(tls) } }),
-    // It is one type per mechanism there.
+    // kafkajs has one type per mechanism.
     ...(sasl !== undefined && { sasl: { ...sasl } as SASLOptions }),
-    connectionTimeout: 3_000, requestTimeout: 10_000,
+    connectionTimeout: 3_000,
+    requestTimeout: 10_000,
     retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 },
-    // It says a lot about what passes by itself; what does not pass rejects, and is reported by whoever waited for it.
+    // kafkajs logs many transient errors. The others reject, and the caller reports them.
     logLevel: logLevel.NOTHING,
     ...options,
   });
@@ -54,21 +56,21 @@ export function connectKafka({ brokers, tls, sasl }: KafkaConfig, options: Parti
 
 const leaveMs = 3_000;
 
-/** Ends a connection. One that hangs, or that cannot even say goodbye, keeps nobody: it is not waited for any longer than `ms`. */
+/** Ends a connection. Never rejects, and waits no longer than `ms` for one that hangs. */
 export async function leave(connection: { disconnect(): Promise<void> }, ms = leaveMs): Promise<void> {
   await within(ms, () => new Error('it hangs'), connection.disconnect()).catch(() => undefined);
 }
 
 /**
- * Asks whether a broker takes us. One that cannot be reached is no reason not to start: commands do without it, and it may come back.
- * @throws OperatorError for what does not pass by itself
+ * Checks that a broker accepts the connection. When none can be reached, that is only logged: commands do not need it, and it may come back.
+ * @throws OperatorError for a fault that does not pass by itself
  */
 export async function checkKafka(config: KafkaConfig, logger: Logger): Promise<void> {
   const { brokers } = config;
   const admin = connectKafka(config, { retry: { retries: 0 } }).admin();
   try {
     await admin.connect();
-    // Who needs a login learns it from the first request.
+    // A missing login is refused only at the first request.
     await tellingFaults(brokers, () => admin.describeCluster());
   } catch (error) {
     const fault = error instanceof OperatorError ? kafkaFaultOf(error.cause) : undefined;
@@ -80,7 +82,9 @@ export async function checkKafka(config: KafkaConfig, logger: Logger): Promise<v
 }
 
 export function tlsMaterial({ ca, own }: NonNullable<KafkaConfig['tls']>): TlsMaterial {
-  return { ...(ca !== undefined && { ca: read(ca, 'KAFKA_CA') }), ...(own !== undefined && { cert: read(own.certificate, 'KAFKA_CERTIFICATE'), key: read(own.key, 'KAFKA_KEY') }) };
+  const authority = ca === undefined ? {} : { ca: read(ca, 'KAFKA_CA') };
+  if (own === undefined) return authority;
+  return { ...authority, cert: read(own.certificate, 'KAFKA_CERTIFICATE'), key: read(own.key, 'KAFKA_KEY') };
 }
 
 function read(file: string, setting: string): Buffer {

@@ -3,7 +3,7 @@ import type { Context } from '../../../domain/events.js';
 import { OperatorError } from '../../process/operator-error.js';
 import { leave, loadKafkajs } from './kafka-client.js';
 
-/** Events are kept for ever: whoever comes late reads them from the beginning. */
+/** Events are kept for ever: a late reader begins at the beginning. */
 export const retention = { 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' };
 
 export function eventsTopic(prefix: string, context: Context): string {
@@ -26,13 +26,24 @@ export async function topicState(admin: Admin, topic: string, settings: Readonly
   const { ConfigResourceTypes } = loadKafkajs();
   const partitions = await partitionsOf(admin, topic);
   if (partitions === 0) return { topic, partitions, drift: [] };
-  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: Object.keys(settings) }] });
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: Object.keys(settings) }],
+  });
   const actual = new Map(resources.flatMap(({ configEntries }) => configEntries.map(({ configName, configValue }) => [configName, configValue])));
-  return { topic, partitions, drift: Object.entries(settings).filter(([name, value]) => actual.get(name) !== value).map(([name]) => `${name}=${actual.get(name) ?? ''}`) };
+  const drift = Object.entries(settings)
+    .filter(([name, value]) => actual.get(name) !== value)
+    .map(([name]) => `${name}=${actual.get(name) ?? ''}`);
+  return { topic, partitions, drift };
+}
+
+/** In a sentence for the operator: `name=value, name=value`. */
+export function assignments(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings).map((entry) => entry.join('=')).join(', ');
 }
 
 /**
- * Makes a topic that keeps everything where it is missing. `more`: settings besides that.
+ * Makes the topic where it is missing, so that it keeps everything. `more`: further settings.
  * @throws OperatorError when the topic there has another number of partitions, or other settings
  */
 export async function ensureTopic(kafka: Kafka, topic: string, partitions: number, more: Readonly<Record<string, string>> = {}): Promise<void> {
@@ -42,21 +53,30 @@ export async function ensureTopic(kafka: Kafka, topic: string, partitions: numbe
   try {
     if (await partitionsOf(admin, topic) === 0) {
       await admin.createTopics({
-        // Looked for below: kafkajs takes a topic that is not everywhere yet for a failure.
+        // The loop below waits instead: kafkajs fails when the topic has not reached every broker yet.
         waitForLeaders: false,
-        topics: [{ topic, numPartitions: partitions, replicationFactor: -1, configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })) }],
+        topics: [{
+          topic,
+          numPartitions: partitions,
+          replicationFactor: -1,
+          configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
+        }],
       }).catch((error: unknown) => {
-        // Made by another process this moment.
+        // Another process has just made it.
         if (!/already exists/i.test((error as Error).message)) throw error;
       });
-      for (let tries = 0; tries < 50 && await partitionsOf(admin, topic) === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+      for (let tries = 0; tries < 50 && await partitionsOf(admin, topic) === 0; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
     }
     const state = await topicState(admin, topic, settings);
     if (state.partitions !== partitions) {
-      throw new OperatorError(`The topic ${topic} has ${state.partitions} partitions, and KAFKA_PARTITIONS is ${partitions}: the number is fixed for a log's life, because positions are chained by partition. Set KAFKA_PARTITIONS=${state.partitions}.`);
+      throw new OperatorError(`The topic ${topic} has ${state.partitions} partitions, and KAFKA_PARTITIONS is ${partitions}: `
+        + `the number is fixed for a log's life, because positions are chained by partition. Set KAFKA_PARTITIONS=${state.partitions}.`);
     }
     if (state.drift.length > 0) {
-      throw new OperatorError(`The topic ${topic} is not set up as it must be, or would forget what it holds (${state.drift.join(', ')}): set ${Object.entries(settings).map((entry) => entry.join('=')).join(', ')}.`);
+      throw new OperatorError(`The topic ${topic} is not set up as it must be, or would forget what it holds (${state.drift.join(', ')}): `
+        + `set ${assignments(settings)}.`);
     }
   } finally {
     await leave(admin);
