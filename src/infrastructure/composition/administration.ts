@@ -6,7 +6,7 @@ import type { ElasticsearchConfig } from '../elasticsearch/elasticsearch-client.
 export type { SearchAdministration } from '../elasticsearch/elasticsearch-administration.js';
 export { administerKafka as openKafkaAdministration } from '../kafka/server/kafka-administration.js';
 
-/** Of the views that live in the query store, whoever serves them. */
+/** Administers the views that live in the query store, whichever context serves them. */
 export function openSearchAdministration(config: ElasticsearchConfig): Promise<SearchAdministration> {
   return administerElasticsearch(config, (Object.values(views) as ViewDeclaration[]).filter(({ home }) => home === 'views'));
 }

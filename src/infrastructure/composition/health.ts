@@ -19,23 +19,23 @@ export interface ViewState {
   name: string;
   revision: number;
   progress: ViewProgress | undefined;
-  /** Why nothing is known of it now. */
+  /** Why its progress is not known now. */
   error?: string;
 }
 
 const componentTimeoutMs = 2_000;
-/** A view that is further behind than this is reported as a part that is down. */
+/** A view whose lag is longer than this is reported as a part that is down. */
 const oldAfterMs = 30_000;
 
 interface Parts {
   stores: Partial<EventStores>;
   views: readonly ServedView[];
-  /** Of the workers that this process runs. */
+  /** The statuses of the workers that this process runs. */
   statuses: readonly WorkerStatus[];
   clock: Clock;
 }
 
-/** Asked anew at each call, and no part for long. */
+/** Asks every part at each call, and waits for none of them for long. */
 export interface Health {
   /** The parts of the service, and whether they work. */
   readiness(): Promise<{ components: Component[]; views: ViewState[] }>;
@@ -50,10 +50,11 @@ export function createHealth({ stores, views, statuses, clock }: Parts): Health 
       return { name, revision, progress: undefined, error: (error as Error).message };
     }
   }));
+  const logStates = () => Promise.all((Object.entries(stores) as [string, EventStore][]).map(([context, store]) => logOf(context, store)));
   return {
     viewStates,
     async readiness() {
-      const [logs, states] = await Promise.all([Promise.all((Object.entries(stores) as [string, EventStore][]).map(([context, store]) => logOf(context, store))), viewStates()]);
+      const [logs, states] = await Promise.all([logStates(), viewStates()]);
       return { components: [...logs, ...states.map((state) => viewOf(state, clock.now())), ...statuses.map(workerOf)], views: states };
     },
   };
@@ -69,7 +70,7 @@ async function logOf(context: string, store: EventStore): Promise<Component> {
   }
 }
 
-/** Commands do without the views: one that is away must not take the whole process out of service. */
+/** Not vital, because commands do without views: one that is unavailable must not take the whole process out of service. */
 function viewOf({ name, progress, error }: ViewState, now: Date): Component {
   const view = { name: `view ${name}`, vital: false };
   if (error !== undefined) return { ...view, status: 'down', error };
@@ -82,7 +83,7 @@ function workerOf({ name, state, error }: WorkerStatus): Component {
   return { name, vital: false, status, ...(error !== undefined && { error }) };
 }
 
-/** Whoever looks at the whole service does not wait long for one silent part of it. */
+/** Limits how long a silent part delays the answer about the whole service. */
 function promptly<T>(question: () => Promise<T>): Promise<T> {
   return within(componentTimeoutMs, () => new Error('no answer'), question());
 }

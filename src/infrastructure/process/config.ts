@@ -229,7 +229,9 @@ function readDatabases(value: Values, served: readonly Context[], { log }: Adapt
   const missing = urls.filter(([, url]) => url === undefined).map(([context]) => `${context.toUpperCase()}_DATABASE_URL`);
   if (missing.length === 0) return Object.fromEntries(urls);
   if (missing.length < urls.length) throw new OperatorError(`Wrong configuration: ${missing.join(' and ')} is missing, and the other one is set.`);
-  if (value.PROFILE === 'production') throw new OperatorError(`PROFILE=production needs a PostgreSQL of your own: set DATABASE_URL, or ${missing.join(' and ')}.`);
+  if (value.PROFILE === 'production') {
+    throw new OperatorError(`PROFILE=production needs a PostgreSQL of your own: set DATABASE_URL, or ${missing.join(' and ')}.`);
+  }
   return undefined;
 }
 

@@ -6,9 +6,9 @@ export const viewStoreNames = ['memory', 'postgres', 'elasticsearch'] as const;
 export interface Adapters {
   log: 'memory' | 'postgres';
   feed: (typeof feedNames)[number];
-  /** Of the views whose home is the query store; a context's own copy of another's data lies beside its log. */
+  /** Where views live whose home is the query store; a context's own copy of another's data is stored beside its log. */
   views: (typeof viewStoreNames)[number];
-  /** Of the commands that are done later. */
+  /** Where commands wait that are done later. */
   commands: (typeof commandQueueNames)[number];
 }
 

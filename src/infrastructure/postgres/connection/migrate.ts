@@ -21,11 +21,11 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
   client.on('error', () => undefined);
   try {
     await client.connect();
-    // An index on a large table takes as long as it takes.
+    // No time limit: to build an index on a large table may take long.
     await setUpSession(client, { statement_timeout: '0' });
     await refuseTransactionPooling(url, client);
     await checkServer(client, url);
-    // node-pg-migrate's own lock gives up at once; waiting is what a second process wants.
+    // A lock of our own, because that of node-pg-migrate fails at once, and a second process should wait.
     await client.query('select pg_advisory_lock($1)', [lock]);
     for (const schema of schemas) {
       const directory = join(migrations, schema === 'views' ? 'views' : 'log');
@@ -51,12 +51,16 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
       throw new OperatorError(`The database at ${host}${pathname} cannot be reached (${reason}): check that it runs, and DATABASE_URL.`);
     }
     if (error instanceof pg.DatabaseError && error.code === '42501') {
-      throw new OperatorError(`The database role may not do what the migrations need (${reason}): let it create schemas and roles, for example GRANT CREATE ON DATABASE … and ALTER ROLE … CREATEROLE.`);
+      throw new OperatorError(`The database role may not do what the migrations need (${reason}): `
+        + 'let it create schemas and roles, for example GRANT CREATE ON DATABASE … and ALTER ROLE … CREATEROLE.');
     }
     if (error instanceof pg.DatabaseError && /^(28|3D)/.test(error.code ?? '')) {
       throw new OperatorError(`The database at ${host}${pathname} refused the connection (${reason}): check DATABASE_URL.`);
     }
-    if (/\bSSL\b|certificate|\bTLS\b/i.test(reason)) throw new OperatorError(`The connection to the database at ${host}${pathname} could not be encrypted as it must be (${reason}): check sslmode and sslrootcert in DATABASE_URL.`);
+    if (/\bSSL\b|certificate|\bTLS\b/i.test(reason)) {
+      throw new OperatorError(`The connection to the database at ${host}${pathname} could not be encrypted as it must be (${reason}): `
+        + 'check sslmode and sslrootcert in DATABASE_URL.');
+    }
     throw error;
   } finally {
     await client.end().catch(() => undefined);
@@ -64,14 +68,20 @@ export async function migrate(url: string, schemas: readonly Schema[]): Promise<
 }
 
 async function checkServer(client: pg.Client, url: string): Promise<void> {
-  const { rows: [server] } = await client.query<{ version: number; encoding: string }>("select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding");
+  const { rows: [server] } = await client.query<{ version: number; encoding: string }>(
+    "select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding");
   if (server === undefined) return;
   const { host, pathname } = new URL(url);
-  if (server.version < oldestVersion) throw new OperatorError(`The PostgreSQL at ${host} is too old (${server.version}): version 14 or newer is needed.`);
-  if (server.encoding !== 'UTF8') throw new OperatorError(`The database at ${host}${pathname} is encoded in ${server.encoding}, which cannot hold every name: make it with ENCODING 'UTF8' TEMPLATE template0.`);
+  if (server.version < oldestVersion) {
+    throw new OperatorError(`The PostgreSQL at ${host} is too old (${server.version}): version 14 or newer is needed.`);
+  }
+  if (server.encoding !== 'UTF8') {
+    throw new OperatorError(`The database at ${host}${pathname} is encoded in ${server.encoding}, which cannot hold every name: `
+      + "make it with ENCODING 'UTF8' TEMPLATE template0.");
+  }
 }
 
-/** Nearly always: then the library need not be loaded, which takes longer than to look. */
+/** Whether all migrations have run, as they nearly always have: to load the library takes longer than this look-up. */
 async function isCurrent(client: pg.Client, schema: Schema, directory: string): Promise<boolean> {
   const { rows: [found] } = await client.query<{ migrations: string | null }>('select to_regclass($1) as migrations', [`${schema}.migrations`]);
   if (found?.migrations == null) return false;

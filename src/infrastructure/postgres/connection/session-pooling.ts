@@ -8,8 +8,9 @@ const answerMs = 5_000;
 const mark = 'orderfold.session';
 
 /**
- * Locks, listening and settings belong to a session. Behind a pooler that gives each transaction to any of its servers, a mark that one connection has set is seen by another one, or
- * no more by its own: the other one takes a server in each round and keeps it, so that the first one either has left its mark on that, or gets one without it.
+ * Locks, notifications and settings belong to a session, which a pooler breaks when it gives each transaction to any of its server connections. To find out,
+ * `first` sets a mark in its session, and a second client then occupies a server connection by a transaction. With such a pooler, either the second client got
+ * the marked connection and sees the mark, or `first` gets another connection and misses it.
  * @throws OperatorError when sessions are not kept apart
  */
 export async function refuseTransactionPooling(url: string, first: pg.Client): Promise<void> {
@@ -39,5 +40,6 @@ async function markOf(client: pg.Client): Promise<string | null | undefined> {
 
 function refusal(url: string): OperatorError {
   const { host, pathname } = new URL(url);
-  return new OperatorError(`The pooler at ${host}${pathname} pools by transaction: locks, notifications and settings of a session would be lost. Use pool_mode = session, or the address of PostgreSQL itself.`);
+  return new OperatorError(`The pooler at ${host}${pathname} pools by transaction: locks, notifications and settings of a session would be lost. `
+    + 'Use pool_mode = session, or the address of PostgreSQL itself.');
 }

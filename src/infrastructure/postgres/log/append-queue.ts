@@ -12,9 +12,9 @@ interface Pending<C extends Context> {
   request: AppendRequest<C>;
   /** `performance.now()` after which it is not sent any more. */
   deadline: number;
-  /** Of the database, when the append was decided on. */
+  /** The interruptions of the database when the append was decided on. */
   interruptions: number;
-  /** From here on only the database knows what becomes of it. */
+  /** From then on only the database knows the outcome. */
   sent: boolean;
   /** Its caller has been answered. */
   over: boolean;
@@ -32,13 +32,13 @@ const connections = 2;
 const smallestBatch = 16;
 const largestBatch = 256;
 const sweepMs = 50;
-/** For the answer to what was sent in time. */
+/** How much longer the answer to an append that was sent in time is waited for. */
 const graceMs = 1_000;
 const pauses = { shortestMs: 100, longestMs: 500 };
 
 /**
- * Appends that wait for each other: those of a process are gathered into batches, so that the lock and the commit are paid once for all of them. Each is answered
- * in time, whatever the database does: stored, not stored, or not known.
+ * Gathers the appends of a process into batches, so that the lock and the commit are paid once a batch. Each append is answered in time, whatever the database
+ * does: stored, not stored, or not known.
  */
 export class AppendQueue<C extends Context> {
   /** Why the last batch could not be stored; `undefined` when it was. */
@@ -50,18 +50,31 @@ export class AppendQueue<C extends Context> {
   private pauseMs = pauses.shortestMs;
   private sweep: NodeJS.Timeout | undefined;
 
-  constructor(private readonly database: Database, private readonly codec: EventCodec, private readonly stored: () => void, private readonly limits: AppendLimits) {}
+  constructor(
+    private readonly database: Database,
+    private readonly codec: EventCodec,
+    private readonly stored: () => void,
+    private readonly limits: AppendLimits,
+  ) {}
 
   append(request: AppendRequest<C>): Promise<AppendOutcome> {
     if (this.queue.length >= this.limits.queue) return Promise.reject(unavailable({ reason: 'too many appends are waiting' }, 'not-stored'));
     return new Promise((resolve, reject) => {
-      this.queue.push({ request, deadline: request.deadline ?? performance.now() + this.limits.patienceMs, interruptions: this.database.interruptions, sent: false, over: false, resolve, reject });
+      this.queue.push({
+        request,
+        deadline: request.deadline ?? performance.now() + this.limits.patienceMs,
+        interruptions: this.database.interruptions,
+        sent: false,
+        over: false,
+        resolve,
+        reject,
+      });
       this.sweep ??= setInterval(() => { this.answerTheLate(); }, sweepMs).unref();
       this.schedule();
     });
   }
 
-  /** Those who waited long enough are told: of what was not sent, that it is not stored, and it never will be. */
+  /** Answers those whose deadline is over. An append that was not sent is not stored, and never will be. */
   private answerTheLate(): void {
     const now = performance.now();
     if (this.queue.some((pending) => this.isLate(pending, now))) this.queue = this.queue.filter((pending) => !this.isLate(pending, now));
@@ -74,7 +87,7 @@ export class AppendQueue<C extends Context> {
     this.sweep = undefined;
   }
 
-  /** Whether it has been answered, or is now because its time is over, or its caller has lost the right to it. */
+  /** Whether the append has been answered. Answers it when its deadline is over, or its caller may not append any more. */
   private isLate(pending: Pending<C>, now: number): boolean {
     if (!pending.over && pending.request.mayAppend?.() === false) {
       pending.over = true;
@@ -84,7 +97,7 @@ export class AppendQueue<C extends Context> {
     return pending.over;
   }
 
-  /** Whoever answers now may have another history, of the same length: it is to be decided on what there is now. */
+  /** After an interruption another server may answer, with another history of the same length: the command must be decided again on that one. */
   private isOutdated(pending: Pending<C>): boolean {
     if (pending.interruptions === this.database.interruptions || pending.request.expectedVersion === 0) return false;
     pending.over = true;
@@ -97,7 +110,7 @@ export class AppendQueue<C extends Context> {
     pending.reject(unavailable(this.trouble ?? { reason: 'the database has not answered in time' }, outcome));
   }
 
-  // On setImmediate, never on a timer: what arrived in this turn of the loop goes together, and nobody waits for more.
+  // By setImmediate, never by a timer: the appends of this turn of the event loop go together, and none waits for more.
   private schedule(): void {
     if (this.scheduled || this.committing >= connections) return;
     this.scheduled = true;
@@ -117,7 +130,7 @@ export class AppendQueue<C extends Context> {
     });
   }
 
-  /** The longest waiting appends, a stream, an idempotency key and a unique key at most once; what collides waits, and its stream with it. */
+  /** Takes the oldest appends, with each stream, idempotency key and unique key at most once; one that collides waits, and its stream with it. */
   private takeBatch(): Pending<C>[] {
     const size = Math.min(Math.max(Math.ceil(this.queue.length / (connections - this.committing)), smallestBatch), largestBatch);
     const batch: Pending<C>[] = [];
@@ -171,7 +184,7 @@ export class AppendQueue<C extends Context> {
     }
   }
 
-  /** Nothing of it is stored: it waits in the queue for its time to be over, or for the database to recover. Not at once, and less and less often. */
+  /** Queues a batch of which nothing is stored again, until the deadlines are over or the database recovers. Retries after a pause that grows. */
   private async putBack(batch: readonly Pending<C>[], outage: Outage): Promise<void> {
     this.trouble = outage;
     for (const pending of batch) pending.sent = false;
@@ -186,8 +199,8 @@ export class AppendQueue<C extends Context> {
   }
 
   /**
-   * Sent, and not heard to be stored: the batch may be so or not, be it that the connection was lost or that the server gave up in the middle. It is looked up
-   * under the head's lock, which a transaction that is still running would hold, and only what is certainly not stored goes back into the queue.
+   * The batch was sent and no answer came, because the connection was lost or the server gave up: it may be stored or not. It is looked up under the lock of
+   * the head, which a transaction that is still running would hold. Only appends that are certainly not stored go back into the queue.
    */
   private async resolveDoubt(batch: readonly Pending<C>[], outage: Outage): Promise<void> {
     this.trouble = outage;

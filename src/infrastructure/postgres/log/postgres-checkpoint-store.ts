@@ -24,7 +24,8 @@ export class PostgresCheckpointStore implements CheckpointStore {
       const client = await this.database.derived.connect();
       let settled = false;
       try {
-        // The table is locked before the statement takes its snapshot: rows alone would not do, of two that expect the same one may add a row that the other cannot see.
+        // The table is locked before the statement takes its snapshot. Locks on rows would not be enough: of two callers that expect the same progress, one may
+        // add a row that the other cannot see.
         await client.query('begin; lock table checkpoints in share row exclusive mode');
         const { rows } = await client.query<{ ok: boolean }>(
           `with same as (select coalesce(jsonb_object_agg(source, position), '{}') = $2::jsonb as ok from checkpoints where name = $1),

@@ -12,7 +12,7 @@ interface Row {
   command_id: string;
   command: NewCommand;
   digest: string | null;
-  /** Of a command that is overdue and not begun: `expired`. */
+  /** `expired` also for a command that is overdue and has not begun. */
   status: CommandStatus;
   fence: number;
   attempts: number;
@@ -29,7 +29,7 @@ const retryMs = 100;
 const longestRetryMs = 1_000;
 const never = new AbortController().signal;
 
-/** A table in the context's schema. What other processes hand in is found by polling; what this one does wakes its own workers at once. */
+/** A table in the context's schema. Commands of other processes are found by polling; those of this process wake its workers at once. */
 export class PostgresCommandQueue implements CommandQueue {
   private readonly news = new Wakeable();
 
@@ -38,7 +38,8 @@ export class PostgresCommandQueue implements CommandQueue {
   async enqueue(command: NewCommand): Promise<CommandRecord> {
     const { commandId, stream, request: { principal, idempotency }, deadline } = command;
     const values = [commandId, stream, JSON.stringify(command), principal, idempotency?.key ?? null, idempotency?.digest ?? null, deadline ?? null, this.limit];
-    const { rows: [row] } = await this.untilKnown(() => this.query(`select ${columns} from enqueue_command($1, $2, $3, $4, $5, $6, $7, $8)`, values, 'enqueue-command'));
+    const text = `select ${columns} from enqueue_command($1, $2, $3, $4, $5, $6, $7, $8)`;
+    const { rows: [row] } = await this.untilKnown(() => this.query(text, values, 'enqueue-command'));
     if (row === undefined) throw new Rejection('queue.full', { limit: this.limit });
     if (row.digest !== (idempotency?.digest ?? null)) throw new Rejection('idempotency.key-reused', { key: idempotency?.key });
     this.news.wake();
@@ -54,7 +55,9 @@ export class PostgresCommandQueue implements CommandQueue {
 
   async list({ statuses, limit }: { statuses?: readonly CommandStatus[]; limit: number }): Promise<CommandRecord[]> {
     const { rows } = await refusingOutages('log.unavailable', () => this.query(
-      `select * from (select number, ${columns} from commands) as listed where $1::text[] is null or status = any($1) order by number desc limit $2`, [statuses ?? null, limit]));
+      `select * from (select number, ${columns} from commands) as listed
+       where $1::text[] is null or status = any($1) order by number desc limit $2`,
+      [statuses ?? null, limit]));
     return rows.map(record);
   }
 
@@ -65,7 +68,8 @@ export class PostgresCommandQueue implements CommandQueue {
   }
 
   async depth(): Promise<number> {
-    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ depth: number }>('select count(*) as depth from commands where finished_at is null'));
+    const { rows: [row] } = await refusingOutages('log.unavailable', () => this.database.statements.query<{ depth: number }>(
+      'select count(*) as depth from commands where finished_at is null'));
     return row?.depth ?? 0;
   }
 
@@ -73,7 +77,8 @@ export class PostgresCommandQueue implements CommandQueue {
     const until = performance.now() + waitMs;
     while (!stop.aborted) {
       const { seen } = this.news;
-      const { rows } = await refusingOutages('log.unavailable', () => this.query(`select ${columns} from lease_commands($1, $2)`, [limit, Math.min(leaseMs, longestLeaseMs)], 'lease-commands'));
+      const { rows } = await refusingOutages('log.unavailable', () => this.query(
+        `select ${columns} from lease_commands($1, $2)`, [limit, Math.min(leaseMs, longestLeaseMs)], 'lease-commands'));
       const overdue = rows.filter(({ status }) => status === 'expired');
       await Promise.all(overdue.map(({ command, fence }) => this.finish({ command, fence }, { status: 'expired' })));
       const leases = rows.filter(({ status }) => status === 'running').map(({ command, fence, attempts }) => ({ command, fence, attempt: attempts }));
@@ -103,7 +108,7 @@ export class PostgresCommandQueue implements CommandQueue {
     return this.database.statements.query<Row>({ text, values, ...(name !== undefined && { name }) });
   }
 
-  /** The answer may be lost after the commit: what is asked for here may be asked again, and is until the answer is known or the caller should hear that it is not. */
+  /** Retries idempotent work whose answer may be lost after the commit, until the answer is known, or it is time to tell the caller that it is not. */
   private async untilKnown<T>(work: () => Promise<T>): Promise<T> {
     const deadline = performance.now() + unavailableAfterMs;
     for (let pauseMs = retryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
@@ -121,5 +126,12 @@ export class PostgresCommandQueue implements CommandQueue {
 
 function record({ command, status, attempts, started_at: startedAt, finished_at: finishedAt, outcome }: Row): CommandRecord {
   const end: CommandEnd | null = status === 'expired' ? { status } : outcome;
-  return { ...command, status, attempts, ...(startedAt !== null && { startedAt }), ...(finishedAt !== null && { finishedAt }), ...(end !== null && { end }) };
+  return {
+    ...command,
+    status,
+    attempts,
+    ...(startedAt !== null && { startedAt }),
+    ...(finishedAt !== null && { finishedAt }),
+    ...(end !== null && { end }),
+  };
 }

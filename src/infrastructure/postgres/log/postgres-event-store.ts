@@ -10,13 +10,28 @@ import type { Database } from '../connection/database.js';
 import { refusingOutages } from '../connection/outage.js';
 
 const columns = 'version, position, stream, type, schema_version, data, metadata, recorded_at';
-type Row = [version: number, position: number, stream: string, type: string, schemaVersion: number, data: Record<string, unknown>, metadata: Metadata, recordedAt: string];
+type Row = [
+  version: number,
+  position: number,
+  stream: string,
+  type: string,
+  schemaVersion: number,
+  data: Record<string, unknown>,
+  metadata: Metadata,
+  recordedAt: string,
+];
 
 /** The log of a context in PostgreSQL. */
 export class PostgresEventStore<C extends Context> implements EventStore<C> {
   private readonly appends: AppendQueue<C>;
 
-  constructor(private readonly database: Database, private readonly context: C, private readonly codec: EventCodec, signal: LogSignal, limits: Partial<AppendLimits> = {}) {
+  constructor(
+    private readonly database: Database,
+    private readonly context: C,
+    private readonly codec: EventCodec,
+    signal: LogSignal,
+    limits: Partial<AppendLimits> = {},
+  ) {
     this.appends = new AppendQueue(database, codec, () => { signal.raise(context); }, { patienceMs: 4_000, queue: 10_000, ...limits });
   }
 
@@ -39,10 +54,10 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
 
   async readLog({ after, limit, types, stream, correlationId }: LogQuery): Promise<LogPage<C>> {
     const filtered = types !== undefined || stream !== undefined || correlationId !== undefined;
-    // Read first: what a filter hides is passed over only up to here.
+    // Read before the events: those that the filter leaves out are skipped only up to this position.
     const head = filtered ? (await this.head()).position : undefined;
     const values: unknown[] = [after, limit];
-    // Of one correlation id, by that id's index: in order of position, a plan would rather walk through the whole log.
+    // The addition keeps the planner from the index of positions, by which it would go through the whole log: that of correlation ids is to be used.
     const position = correlationId === undefined ? 'position' : '(position + 0)';
     const where = [`${position} > $1`];
     const and = (condition: string, value: unknown) => { where.push(condition.replace('?', `$${values.push(value)}`)); };
@@ -77,7 +92,7 @@ export class PostgresEventStore<C extends Context> implements EventStore<C> {
   async check(): Promise<void> {
     await this.head();
     if (this.appends.trouble === undefined) return;
-    // What is asked of it is space: a row that is larger than what is left anywhere in a page.
+    // Tests for disk space with a row that is larger than what is left in any page.
     await refusingOutages('log.unavailable', async () => {
       const client = await this.database.appends.connect();
       try {

@@ -14,7 +14,8 @@ export class PostgresSnapshotStore implements SnapshotStore {
   async save({ stream, version, revision, position, at, state }: Snapshot): Promise<void> {
     await refusingOutages('log.unavailable', () => this.database.statements.query(
       `insert into snapshots (stream, version, revision, position, at, state) values ($1, $2, $3, $4, $5, $6)
-       on conflict (stream) do update set version = excluded.version, revision = excluded.revision, position = excluded.position, at = excluded.at, state = excluded.state
+       on conflict (stream) do update set
+         version = excluded.version, revision = excluded.revision, position = excluded.position, at = excluded.at, state = excluded.state
        where snapshots.version <= excluded.version`,
       [stream, version, revision, position, at, JSON.stringify(state)]));
   }

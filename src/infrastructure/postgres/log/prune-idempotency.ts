@@ -3,9 +3,9 @@ import { pause } from '../../../application/concurrency/pause.js';
 import type { Database } from '../connection/database.js';
 
 const hourMs = 3_600_000;
-/** Takes milliseconds, and holds nobody up. */
+/** So many rows are deleted within milliseconds, and nobody is held up. */
 const chunk = 1_000;
-/** Between chunks: what is old is in no hurry, and commands are. */
+/** A rest between chunks: commands are in a hurry, and old rows are not. */
 const restMs = 20;
 
 const statements = [
@@ -13,7 +13,7 @@ const statements = [
   'delete from commands where ctid = any(array(select ctid from commands where finished_at < now() - make_interval(hours => $1) limit $2))',
 ];
 
-/** Forgets the results of requests, and the commands that ended, more than `hours` ago. A policy's are kept as long: its checkpoint is past them by then. */
+/** Deletes the results of requests and the commands that ended more than `hours` ago. Those of policies as well: their checkpoints are past them by then. */
 export async function pruneIdempotency(database: Database, hours: number, stop: AbortSignal = new AbortController().signal): Promise<void> {
   for (const statement of statements) {
     for (let deleted = chunk; deleted === chunk && !stop.aborted;) {
@@ -23,7 +23,7 @@ export async function pruneIdempotency(database: Database, hours: number, stop: 
   }
 }
 
-/** Now and every hour, until it is ended. One that fails is made up for by the next one; the log says so once. */
+/** Prunes now and every hour, until it is ended. What a failed run leaves, the next one deletes; the failure is logged once. */
 export function pruneHourly(databases: readonly Database[], hours: number, logger: Logger): { end: () => Promise<void> } {
   const stop = new AbortController();
   const failing = new Set<Database>();
@@ -32,12 +32,14 @@ export function pruneHourly(databases: readonly Database[], hours: number, logge
       await pruneIdempotency(database, hours, stop.signal);
       failing.delete(database);
     } catch (error) {
-      if (!failing.has(database)) logger.warn({ err: error, schema: database.schema }, 'old results of requests could not be forgotten; that is tried again every hour');
+      if (!failing.has(database)) {
+        logger.warn({ err: error, schema: database.schema }, 'old results of requests could not be forgotten; that is tried again every hour');
+      }
       failing.add(database);
     }
   };
   let running: Promise<unknown> = Promise.resolve();
-  // An hour that was not enough goes on into the next one.
+  // A run that takes longer than an hour is followed by the next one, never joined by it.
   const prune = () => { running = running.then(() => Promise.all(databases.map(pruned))); };
   prune();
   const hourly = setInterval(prune, hourMs);

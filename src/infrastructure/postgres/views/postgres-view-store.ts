@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Progress } from '../../../application/ports/event-feed.js';
-import type { FacetCount, StoredDocument, View, ViewDeclaration, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores } from '../../../application/ports/view-store.js';
+import type {
+  FacetCount, StoredDocument, View, ViewDeclaration, ViewPage, ViewProgress, ViewQuery, ViewStore, ViewStores,
+} from '../../../application/ports/view-store.js';
 import { fieldAt } from '../../../application/views/declaration.js';
 import { wordsOf } from '../../../application/views/text.js';
 import { bySource, notBegun, overall, ViewSetBack, type ProgressBySource } from '../../../application/views/progress.js';
@@ -59,7 +61,10 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
         sorted.map(({ deleted }) => deleted),
         sorted.map(({ document }) => JSON.stringify(document)).join(separator),
         sorted.map(({ document }) => wordsOf(this.view, document).join(' ')).join(separator),
-        this.progressName, JSON.stringify(bySource(progress)), JSON.stringify(progress.epochs), JSON.stringify(counted),
+        this.progressName,
+        JSON.stringify(bySource(progress)),
+        JSON.stringify(progress.epochs),
+        JSON.stringify(counted),
         ...[...this.table.sets, ...this.table.keys].map((column) => sorted.map(({ document }) => columnValue(document, column))),
       ],
     }));
@@ -91,10 +96,11 @@ class PostgresViewStore<D extends object> implements ViewStore<D> {
 
   async reset(): Promise<void> {
     await refusingOutages('view.unavailable', () => this.database.derived.query(
-      `with gone as (delete from view_sources where view = '${this.progressName}'), keyless as (delete from ${this.table.name}) delete from ${this.table.keysName}`));
+      `with gone as (delete from view_sources where view = '${this.progressName}'), keyless as (delete from ${this.table.name})
+       delete from ${this.table.keysName}`));
   }
 
-  /** Of the usual lists, so that the server reads their text once a connection. There are too many others for it to remember: callers combine filters as they like. */
+  /** Names the statements of the usual lists, so that the server parses their text once a connection. The others are too many, as filters combine freely. */
   private statementName({ where, words, facets = [] }: ViewQuery, text: string): string | undefined {
     const usual = words === undefined && facets.length === 0 && where.length <= 2 && where.every((one) => {
       const field = fieldAt(this.view, one.field);
