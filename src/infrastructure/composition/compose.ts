@@ -40,10 +40,10 @@ export interface Service extends Health {
   /** The use cases of each context that this process serves. */
   customers?: { commands: CustomerCommands; queries: CustomerQueries; queue: CommandInbox };
   orders?: { commands: OrderCommands; queries: OrderQueries; queue: CommandInbox };
-  /** Of the contexts that this process serves, as are the views and commands. */
+  /** The logs, and below the views and queues: those of the contexts that this process serves. */
   stores: Partial<EventStores>;
   views: Partial<OpenViews>;
-  /** Of the relays that this process leads. */
+  /** How far the relays have got that this process leads. */
   relays: () => readonly RelayState[];
   topics: { nameOf: (context: Context) => string; published: boolean; partitions: number };
   tokens: TokenCheck;

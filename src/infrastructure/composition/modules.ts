@@ -6,7 +6,7 @@ import { createExecute } from '../../application/commands/execute.js';
 import type { EventStores } from '../../application/ports/event-store.js';
 import type { LogSignal } from '../../application/ports/log-signal.js';
 import type { Logger } from '../../application/ports/logger.js';
-import type { ViewDeclaration, ViewStores } from '../../application/ports/view-store.js';
+import type { ViewStores } from '../../application/ports/view-store.js';
 import type { Context } from '../../domain/events.js';
 import type { Config } from '../process/config.js';
 import { checkElasticsearch, connectElasticsearch } from '../elasticsearch/elasticsearch-client.js';
@@ -24,20 +24,16 @@ import { MemoryLeadership } from '../memory/memory-leadership.js';
 import { MemoryLogSignal } from '../memory/memory-log-signal.js';
 import { MemorySnapshotStore } from '../memory/memory-snapshot-store.js';
 import { MemoryViewStores } from '../memory/memory-view-store.js';
-import { openDatabase, type Database, type Schema } from '../postgres/connection/database.js';
-import { openEmbeddedPostgres, type EmbeddedPostgres } from '../postgres/embedded/embedded-postgres.js';
 import { giveEpoch } from '../postgres/log/give-epoch.js';
-import { keepPartitions } from '../postgres/log/keep-partitions.js';
-import { migrate } from '../postgres/connection/migrate.js';
 import { PostgresCheckpointStore } from '../postgres/log/postgres-checkpoint-store.js';
 import { PostgresCommandQueue } from '../postgres/log/postgres-command-queue.js';
 import { PostgresEventStore } from '../postgres/log/postgres-event-store.js';
 import { PostgresLeadership } from '../postgres/log/postgres-leadership.js';
 import { PostgresLogSignal } from '../postgres/log/postgres-log-signal.js';
 import { PostgresSnapshotStore } from '../postgres/log/postgres-snapshot-store.js';
-import { pruneHourly } from '../postgres/log/prune-idempotency.js';
 import { PostgresViewStores } from '../postgres/views/postgres-view-store.js';
 import type { Adapters } from '../process/profiles.js';
+import { configured, logOf, openDatabases, viewsOf } from './databases.js';
 import { Token, type Databases } from './tokens.js';
 import { openViews } from './views.js';
 
@@ -56,41 +52,6 @@ const memoryLog = new ContainerModule(({ bind }) => {
     return perContext(contexts, () => leadership);
   }, [Token.config]);
 });
-
-const hourMs = 3_600_000;
-
-async function openDatabases(config: Config, lifecycle: Lifecycle, logger: Logger): Promise<Databases> {
-  let urls = config.databases;
-  let server: EmbeddedPostgres | undefined;
-  if (urls === undefined) {
-    const opened = server = await openEmbeddedPostgres(config.dataDir);
-    lifecycle.opens('embedded PostgreSQL', () => opened.close());
-    urls = { customers: opened.url, orders: opened.url };
-  }
-  const hasViews = config.adapters.views === 'postgres';
-  for (const url of new Set(config.contexts.map((context) => configured(urls[context])))) {
-    await migrate(url, [...config.contexts.filter((context) => urls[context] === url), ...(hasViews ? ['views'] as const : [])]);
-  }
-  const open = (schema: Schema, url: string) => {
-    const database = openDatabase(url, schema);
-    lifecycle.opens(`database of ${schema}`, () => database.close());
-    return database;
-  };
-  const databases: Databases = { logs: {}, views: {} };
-  for (const context of config.contexts) {
-    const url = configured(urls[context]);
-    const log = databases.logs[context] = open(context, url);
-    await keepPartitions(log, config.partitions);
-    // A view is stored beside the log of the context that serves it, in a schema of its own. It is found there whatever else a process serves.
-    if (hasViews) databases.views[context] = Object.values(databases.views).find((views) => views.url === url) ?? open('views', url);
-  }
-  const pruning = pruneHourly(config.contexts.map((context) => logOf(databases, context)), config.idempotencyRetentionHours, logger);
-  lifecycle.opens('hourly pruning', () => pruning.end());
-  // Opened last, so that it ends first: a server that is being closed must not be started again.
-  const watch = server?.watch(logger);
-  if (watch !== undefined) lifecycle.opens('watch over the embedded PostgreSQL', () => watch.end());
-  return databases;
-}
 
 const postgresLog = new ContainerModule(({ bind }) => {
   bind(Token.databases).toResolvedValue(openDatabases, [Token.config, Token.lifecycle, Token.logger]);
@@ -181,6 +142,8 @@ const commandQueues = {
   }),
 };
 
+const hourMs = 3_600_000;
+
 function openKafkaQueue(kafka: Kafka, context: Context, config: Config, logger: Logger, lifecycle: Lifecycle): KafkaCommandQueue {
   const queue = new KafkaCommandQueue(kafka, {
     context,
@@ -208,20 +171,6 @@ export function modulesOf({ log, feed, views, commands }: Adapters): ContainerMo
 
 function perContext<T>(contexts: readonly Context[], open: (context: Context) => T): Partial<Record<Context, T>> {
   return Object.fromEntries(contexts.map((context) => [context, open(context)]));
-}
-
-function logOf({ logs }: Databases, context: Context): Database {
-  return configured(logs[context]);
-}
-
-function viewsOf({ logs, views }: Databases): (view: ViewDeclaration) => Database {
-  return ({ home, servedBy }) => configured(home === 'views' ? views[servedBy] : logs[home]);
-}
-
-/** The value of a setting that the chosen adapter needs. The configuration was validated, so that it cannot be missing. */
-function configured<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('an adapter was chosen without its configuration');
-  return value;
 }
 
 /** The part that is the same in every profile: the application over its ports. */
