@@ -7,7 +7,7 @@ import { schemaOf } from './json-schema.js';
 export interface Topics {
   /** The topic of a context's events, with `{prefix}` for the part that is not known here. */
   nameOf: (context: Context) => string;
-  /** Of each topic. */
+  /** How many each topic has. */
   partitions: number;
   /** Whether events get to the topics at all: not where views read the log itself. */
   published: boolean;
@@ -16,18 +16,24 @@ export interface Topics {
 const rules = [
   'What happened to customers and orders, as one Kafka topic per context, kept for ever: whoever comes late reads it from the beginning.',
   '## The chain',
-  'Delivery is at least once: an event can come again, in the same partition and with the same numbers. Every message has its `position`, and in `prev` the position of the message before it in its partition. '
+  'Delivery is at least once: an event can come again, in the same partition and with the same numbers. '
+    + 'Every message has its `position`, and in `prev` the position of the message before it in its partition. '
     + 'Keep the last position that you have of each partition, together with what you made of it; 0 before the first. Then, for each message:',
   '1. `position` at or below what you have: a duplicate. Drop it.\n'
     + '2. Otherwise, `prev` at or below what you have: the next one. Take it; what you have is now its `position`.\n'
-    + '3. Otherwise a gap: what is after what you have, up to and including `prev`, is missing. Do not go on over it. If your offset was ahead of what you have, read the partition from its beginning; '
+    + '3. Otherwise a gap: what is after what you have, up to and including `prev`, is missing. Do not go on over it. '
+    + 'If your offset was ahead of what you have, read the partition from its beginning; '
     + 'else fill the events in from the log, or, where you cannot reach it, stop that partition and say so.',
   '## CloudEvents',
-  'Each message is a CloudEvent 1.0 in the structured mode of its Kafka binding: the header `content-type` says so, and the attributes that are not the specification\'s own are extensions. '
-    + '`position` and `prev` are JSON numbers up to 2^53 - 1. CloudEvents\' own Integer ends at 2^31 - 1, and a reader that holds to it must take them as numbers of 64 bits.',
+  'Each message is a CloudEvent 1.0 in the structured mode of its Kafka binding: '
+    + 'the header `content-type` says so, and the attributes that are not the specification\'s own are extensions. '
+    + '`position` and `prev` are JSON numbers up to 2^53 - 1. '
+    + 'CloudEvents\' own Integer ends at 2^31 - 1, and a reader that holds to it must take them as numbers of 64 bits.',
   '## Partitions',
-  'The key is the customerId. Its partition is FNV-1a (32 bit: offset basis 0x811c9dc5, prime 0x01000193) over its UTF-16 code units, one step each, then `((hash ^ (hash >>> 16)) >>> 0) % partitions`; it is not the default of Kafka\'s clients. '
-    + 'The rule and the number of partitions stay for a log\'s life. So one customer\'s events of a context are in order; between partitions, and between topics, there is no order.',
+  'The key is the customerId. Its partition is FNV-1a (32 bit: offset basis 0x811c9dc5, prime 0x01000193) over its UTF-16 code units, one step each, '
+    + 'then `((hash ^ (hash >>> 16)) >>> 0) % partitions`; it is not the default of Kafka\'s clients. '
+    + 'The rule and the number of partitions stay for a log\'s life. '
+    + 'So one customer\'s events of a context are in order; between partitions, and between topics, there is no order.',
   '## Changes',
   'Ignore attributes and fields that you do not know: more of them can come without another `schemaversion`.',
 ];
@@ -39,13 +45,17 @@ export function asyncApiOf(served: readonly Context[], topics: Topics, version: 
   return {
     asyncapi: '3.0.0',
     info: {
-      title: 'Orderfold events', version, license: { name: 'MIT', url: 'https://spdx.org/licenses/MIT' },
+      title: 'Orderfold events',
+      version,
+      license: { name: 'MIT', url: 'https://spdx.org/licenses/MIT' },
       description: [...(topics.published ? [] : [notPublished]), ...rules].join('\n\n'),
     },
     defaultContentType: contentType,
     channels: Object.fromEntries(served.map((context) => [`${context}-events`, channelOf(context, types, topics)])),
     operations: Object.fromEntries(served.map((context) => [`publish-${context}-events`, {
-      action: 'send', channel: { $ref: `#/channels/${context}-events` }, summary: `Publishes every event of the ${context} context, in the order of its log`,
+      action: 'send',
+      channel: { $ref: `#/channels/${context}-events` },
+      summary: `Publishes every event of the ${context} context, in the order of its log`,
     }])),
     components: {
       messages: Object.fromEntries(types.map((type) => [type, messageOf(type)])),
@@ -63,8 +73,10 @@ function channelOf(context: Context, types: readonly EventType[], { nameOf, part
     messages: Object.fromEntries(types.filter((type) => contextOf[type] === context).map((type) => [type, { $ref: `#/components/messages/${type}` }])),
     bindings: {
       kafka: {
-        ...(published && { topic: nameOf(context) }), partitions,
-        topicConfiguration: { 'cleanup.policy': ['delete'], 'retention.ms': -1, 'retention.bytes': -1 }, bindingVersion: '0.5.0',
+        ...(published && { topic: nameOf(context) }),
+        partitions,
+        topicConfiguration: { 'cleanup.policy': ['delete'], 'retention.ms': -1, 'retention.bytes': -1 },
+        bindingVersion: '0.5.0',
       },
     },
   };
@@ -80,11 +92,16 @@ function messageOf(type: EventType): object {
     correlationId: { location: '$message.payload#/correlationid' },
     headers: open(schemaOf(headersSchema)),
     payload: open({ ...envelope, properties: { ...envelope.properties, data: { $ref: `#/components/schemas/${type}` } } }),
-    bindings: { kafka: { key: schemaOf(identifier.description('customerId: one customer\'s events are in one partition, in order')), bindingVersion: '0.5.0' } },
+    bindings: {
+      kafka: {
+        key: schemaOf(identifier.description('customerId: one customer\'s events are in one partition, in order')),
+        bindingVersion: '0.5.0',
+      },
+    },
   };
 }
 
-/** Without the promise that nothing else comes: a new field breaks no reader that checks what it reads. */
+/** The schema without `additionalProperties: false`: a new field breaks no reader that validates its messages. */
 function open(schema: object): object {
   return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === 'additionalProperties' ? undefined : value))) as object;
 }

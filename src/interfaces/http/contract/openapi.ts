@@ -11,7 +11,8 @@ const answerHeaders: Record<string, string> = {
   'Preference-Applied': '`respond-async`.',
   'Retry-After': 'Seconds until it is worth asking again.',
   'Idempotency-Replayed': '`true` when this is the answer of an earlier request under the same key.',
-  'View-Position': 'How far the view has got, per context: `orders=1234`. Of a view that is behind, with the partitions that have not got so far, the slowest first: `orders=1234;p7=12;p3=1200`.',
+  'View-Position': 'How far the view has got, per context: `orders=1234`. '
+    + 'Of a view that is behind, with the partitions that have not got so far, the slowest first: `orders=1234;p7=12;p3=1200`.',
   'View-Lag-Ms': 'Age of the oldest event that the view has not applied, in milliseconds.',
 };
 
@@ -33,17 +34,29 @@ export function openApiOf(routes: readonly Route[], version: string): object {
   return {
     openapi: '3.1.1',
     info: {
-      title: 'Orderfold', version, license: { name: 'MIT', identifier: 'MIT' },
-      description: 'Customers and orders. Commands are stored as events; queries read views that are folded from them. An answer of a command has a Consistency-Token: '
-        + 'a query that is sent with it waits until its view shows that command.',
+      title: 'Orderfold',
+      version,
+      license: { name: 'MIT', identifier: 'MIT' },
+      description: 'Customers and orders. Commands are stored as events; queries read views that are folded from them. '
+        + 'An answer of a command has a Consistency-Token: a query that is sent with it waits until its view shows that command.',
     },
     servers: [{ url: '/' }],
     tags: [...new Set(routes.map(tagOf))].map((name) => ({ name, description: tags[name] ?? name })),
     paths,
     components: {
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: `Scopes: ${scopes.join(', ')}. A token with a customerId claim sees and changes only what is that customer's.` } },
+      securitySchemes: {
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: `Scopes: ${scopes.join(', ')}. A token with a customerId claim sees and changes only what is that customer's.`,
+        },
+      },
       responses: {
-        problem: { description: 'The request was refused, or failed (RFC 9457). `type` is `/problems/<code>`.', content: { 'application/problem+json': { schema: schemaOf(problem) } } },
+        problem: {
+          description: 'The request was refused, or failed (RFC 9457). `type` is `/problems/<code>`.',
+          content: { 'application/problem+json': { schema: schemaOf(problem) } },
+        },
       },
     },
   };
@@ -55,7 +68,7 @@ function operationOf({ name, summary, scopes: needed, params, query, body, heade
     summary,
     tags: [tagOf({ path })],
     security: needed === 'public' ? [] : [{ token: [] }],
-    ...(needed !== 'public' && { description: `Needs the scope ${'anyOf' in needed ? needed.anyOf.map(quoted).join(' or ') : needed.map(quoted).join(' and ')}.` }),
+    ...(needed !== 'public' && { description: `Needs the scope ${scopesInWords(needed)}.` }),
     parameters: [
       ...parametersOf(params, 'path'),
       ...parametersOf(query, 'query'),
@@ -73,9 +86,17 @@ function operationOf({ name, summary, scopes: needed, params, query, body, heade
 function responseOf({ description, headers, schema }: Answer): object {
   return {
     description,
-    ...(headers !== undefined && { headers: Object.fromEntries(headers.map((header) => [header, { description: answerHeaders[header], schema: { type: 'string' } }])) }),
+    ...(headers !== undefined && { headers: Object.fromEntries(headers.map((header) => [header, headerOf(header)])) }),
     ...(schema !== undefined && { content: { [schema.type === 'string' ? 'text/plain' : 'application/json']: { schema: schemaOf(schema) } } }),
   };
+}
+
+function headerOf(name: string): object {
+  return { description: answerHeaders[name], schema: { type: 'string' } };
+}
+
+function scopesInWords(needed: Exclude<Route['scopes'], 'public'>): string {
+  return 'anyOf' in needed ? needed.anyOf.map(quoted).join(' or ') : needed.map(quoted).join(' and ');
 }
 
 function quoted(scope: string): string {
@@ -89,6 +110,11 @@ function tagOf({ path }: { path: string }): string {
 function parametersOf(schema: Joi.Schema | undefined, place: 'path' | 'query'): object[] {
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = schemaOf(schema);
-  return Object.entries(properties).map(([name, { description, ...own }]) =>
-    ({ name, in: place, required: place === 'path' || required.includes(name), ...(description !== undefined && { description }), schema: Object.keys(own).length > 0 ? own : { type: 'string' } }));
+  return Object.entries(properties).map(([name, { description, ...own }]) => ({
+    name,
+    in: place,
+    required: place === 'path' || required.includes(name),
+    ...(description !== undefined && { description }),
+    schema: Object.keys(own).length > 0 ? own : { type: 'string' },
+  }));
 }

@@ -18,6 +18,14 @@ const list = (item: Joi.Schema) => Joi.custom((value: unknown, helpers) => {
 const instant = anyInstant.custom((value: string) => new Date(value).toISOString());
 const minor = Joi.number().integer().min(0).max(Number.MAX_SAFE_INTEGER);
 
+/** What every list is asked with, beside its filter. */
+export interface PageQuery {
+  sort: string;
+  limit: number;
+  cursor?: string;
+  total?: 'exact' | 'none';
+}
+
 const page = {
   limit: Joi.number().integer().min(1).max(200).default(20),
   cursor: Joi.string().max(500).description('`nextCursor` of the page before'),
@@ -25,7 +33,7 @@ const page = {
     .description('`exact` counts all that match, which takes the longer the more they are; `none` counts nothing; without it they are counted up to 10,000'),
 };
 
-/** By public name, the field that is counted. */
+/** The field that is counted, by the public name of the facet. */
 export const orderFacets = { status: 'status', currency: 'currency', customerId: 'customerId', month: 'placedAt' } as const;
 
 export const orderList = Joi.object({
@@ -41,7 +49,8 @@ export const orderList = Joi.object({
   sku: list(Joi.string().max(64)),
   q: Joi.string().min(1).max(200).description('words that must all occur in the id, customer, sku or product name; the last one as a prefix'),
   sort: Joi.string().valid('placedAt', '-placedAt', 'totalMinor', '-totalMinor').default('-placedAt'),
-  facets: list(Joi.string().valid(...Object.keys(orderFacets))).description(`what to count, of ${Object.keys(orderFacets).join(', ')}; several are joined by commas`),
+  facets: list(Joi.string().valid(...Object.keys(orderFacets)))
+    .description(`what to count, of ${Object.keys(orderFacets).join(', ')}; several are joined by commas`),
   ...page,
 }).oxor('period', 'placedFrom').oxor('period', 'placedTo');
 

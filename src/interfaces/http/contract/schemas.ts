@@ -20,32 +20,89 @@ export const commandResult = Joi.object({
 export const acceptedCommand = Joi.object({ commandId: identifier.required(), status: Joi.string().valid('accepted').required() });
 
 export const commandStatus = Joi.object({
-  commandId: identifier.required(), type: Joi.string().required(), status: Joi.string().valid(...commandStatuses).required(), correlationId: Joi.string().required(),
-  acceptedAt: instant.required(), deadline: instant, startedAt: instant, finishedAt: instant,
-  result: commandResult.description('when it succeeded: what it led to'), etag: Joi.string(), location: Joi.string(), consistencyToken: Joi.string(),
+  commandId: identifier.required(),
+  type: Joi.string().required(),
+  status: Joi.string().valid(...commandStatuses).required(),
+  correlationId: Joi.string().required(),
+  acceptedAt: instant.required(),
+  deadline: instant,
+  startedAt: instant,
+  finishedAt: instant,
+  result: commandResult.description('when it succeeded: what it led to'),
+  etag: Joi.string(),
+  location: Joi.string(),
+  consistencyToken: Joi.string(),
   problem: Joi.object().unknown().description('when it was refused, or failed: why (RFC 9457)'),
 });
 
+const line = Joi.object({
+  sku: Joi.string().required(),
+  name: Joi.string().required(),
+  quantity: minor.required(),
+  unitPriceMinor: minor.required(),
+  discountMinor: minor,
+});
+
 export const order = Joi.object({
-  orderId: identifier.required(), customerId: identifier.required(), customerName: Joi.string().required(), status: status.required(), paid: Joi.boolean().required(),
+  orderId: identifier.required(),
+  customerId: identifier.required(),
+  customerName: Joi.string().required(),
+  status: status.required(),
+  paid: Joi.boolean().required(),
   currency: currency.required(),
-  lines: Joi.array().items(Joi.object({ sku: Joi.string().required(), name: Joi.string().required(), quantity: minor.required(), unitPriceMinor: minor.required(), discountMinor: minor })).required(),
-  shippingMinor: minor.required(), subtotalMinor: minor.required(), totalMinor: minor.required(), version: Joi.number().integer().required(),
-  placedAt: instant.required(), approvedAt: instant, rejectedAt: instant, paidAt: instant, shippedAt: instant, deliveredAt: instant, cancelledAt: instant,
-  reason: Joi.string(), paymentReference: Joi.string(), carrier: Joi.string(), trackingNumber: Joi.string(),
+  lines: Joi.array().items(line).required(),
+  shippingMinor: minor.required(),
+  subtotalMinor: minor.required(),
+  totalMinor: minor.required(),
+  version: Joi.number().integer().required(),
+  placedAt: instant.required(),
+  approvedAt: instant,
+  rejectedAt: instant,
+  paidAt: instant,
+  shippedAt: instant,
+  deliveredAt: instant,
+  cancelledAt: instant,
+  reason: Joi.string(),
+  paymentReference: Joi.string(),
+  carrier: Joi.string(),
+  trackingNumber: Joi.string(),
 });
 
 export const customer = Joi.object({
-  customerId: identifier.required(), name: Joi.string().required(), contactName: Joi.string(), email: Joi.string(), address, currency: currency.required(),
-  status: customerStatus.required(), reason: Joi.string(), creditLimitMinor: minor.allow(null).required(), reservedMinor: minor.required(), openOrders: minor.required(),
-  version: Joi.number().integer().required(), registeredAt: instant.required(),
+  customerId: identifier.required(),
+  name: Joi.string().required(),
+  contactName: Joi.string(),
+  email: Joi.string(),
+  address,
+  currency: currency.required(),
+  status: customerStatus.required(),
+  reason: Joi.string(),
+  creditLimitMinor: minor.allow(null).required(),
+  reservedMinor: minor.required(),
+  openOrders: minor.required(),
+  version: Joi.number().integer().required(),
+  registeredAt: instant.required(),
+});
+
+const profile = Joi.object({
+  name: Joi.string(),
+  contactName: Joi.string(),
+  email: Joi.string(),
+  address,
+  currency,
+  status: customerStatus,
+  creditLimitMinor: minor.allow(null),
+  registeredAt: instant,
 });
 
 export const customerHistory = Joi.object({
   customerId: identifier.required(),
-  profile: Joi.object({ name: Joi.string(), contactName: Joi.string(), email: Joi.string(), address, currency, status: customerStatus, creditLimitMinor: minor.allow(null), registeredAt: instant }).allow(null).required(),
+  profile: profile.allow(null).required(),
   orders: Joi.object({ placed: minor, approved: minor, rejected: minor, paid: minor, shipped: minor, delivered: minor, cancelled: minor }).required(),
-  spentMinor: minor.required(), paidMinor: minor.required(), firstOrderAt: instant.allow(null).required(), lastOrderAt: instant.allow(null).required(),
+  spentMinor: minor.required(),
+  paidMinor: minor.required(),
+  firstOrderAt: instant.allow(null).required(),
+  lastOrderAt: instant.allow(null).required(),
   latestOrders: Joi.array().items(Joi.object({ orderId: identifier, placedAt: instant, status, paid: Joi.boolean(), totalMinor: minor })).required(),
 });
 
@@ -56,18 +113,25 @@ export function pageOf(item: Joi.Schema): Joi.ObjectSchema {
     items: Joi.array().items(item).required(),
     total: Joi.number().integer().description('of all that match; up to 10,000 unless `total=exact`, absent with `total=none`'),
     totalIsAtLeast: Joi.valid(true).description('there are more than `total`: they were not counted on'),
-    nextCursor: Joi.string(), facets: Joi.object().pattern(Joi.string(), facetCounts),
+    nextCursor: Joi.string(),
+    facets: Joi.object().pattern(Joi.string(), facetCounts),
   });
 }
 
 const event = {
-  version: Joi.number().integer().required(), position: Joi.number().integer().required(), type: Joi.string().required(), at: instant.required(), recordedAt: instant.required(),
-  data: Joi.object().unknown().required(), metadata: Joi.object().unknown().required(),
+  version: Joi.number().integer().required(),
+  position: Joi.number().integer().required(),
+  type: Joi.string().required(),
+  at: instant.required(),
+  recordedAt: instant.required(),
+  data: Joi.object().unknown().required(),
+  metadata: Joi.object().unknown().required(),
 };
 
 export const historyPage = Joi.object({
   items: Joi.array().items(Joi.object({
-    ...event, state: Joi.object().unknown().allow(null).required(),
+    ...event,
+    state: Joi.object().unknown().allow(null).required(),
     changes: Joi.array().items(Joi.object({ path: Joi.string().required(), from: Joi.any(), to: Joi.any() })).required(),
   })).required(),
   nextAfter: Joi.number().integer(),
@@ -80,6 +144,10 @@ export const trace = Joi.object({
 });
 
 export const problem = Joi.object({
-  type: Joi.string().required(), title: Joi.string().required(), status: Joi.number().integer().required(), detail: Joi.string(), instance: Joi.string().required(),
+  type: Joi.string().required(),
+  title: Joi.string().required(),
+  status: Joi.number().integer().required(),
+  detail: Joi.string(),
+  instance: Joi.string().required(),
   errors: Joi.array().items(Joi.object({ pointer: Joi.string().allow('').required(), message: Joi.string().required() })),
 }).unknown();

@@ -12,17 +12,17 @@ export interface Principal {
   customerId?: string;
 }
 
-/** Who sends this `Authorization` header. @throws Rejection `access.unauthenticated`, or `access.unavailable` when the keys are not at hand that would tell */
+/** Finds out who sends an `Authorization` header. @throws Rejection `access.unauthenticated`, or `access.unavailable` when the keys cannot be had */
 export type Authenticate = (authorization: string | undefined) => Promise<Principal> | Principal;
 
 /** With AUTH=off: everybody may do everything. */
 export const withoutAuthentication: Authenticate = () => anonymous;
 const anonymous: Principal = { id: 'anonymous', scopes: new Set(scopes) };
 
-/** Who asks for what is public. */
+/** The principal of requests for what is public. */
 export const publicPrincipal: Principal = { id: 'nobody', scopes: new Set() };
 
-/** Names that the service does things under itself: whoever comes with one has idempotency keys of their own, and another name in the events. */
+/** Names that the service uses for itself. A token's `sub` that is one of them gets a prefix, so it never shares idempotency keys or a name in events. */
 const reserved = /^(?:import|anonymous|nobody|(?:policy|token):.*)$/s;
 
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
@@ -42,7 +42,11 @@ export function createAuthenticator({ keys, issuer, audience }: { keys: JWTVerif
     const { sub = '', exp = 0, scope, customerId } = payload;
     // A claim that is there but not understood must not widen what its holder sees.
     if (customerId !== undefined && (typeof customerId !== 'string' || customerId === '')) throw new Rejection('access.unauthenticated');
-    const principal: Principal = { id: reserved.test(sub) ? `token:${sub}` : sub, scopes: new Set(typeof scope === 'string' ? scope.split(' ') : []), ...(customerId !== undefined && { customerId }) };
+    const principal: Principal = {
+      id: reserved.test(sub) ? `token:${sub}` : sub,
+      scopes: new Set(typeof scope === 'string' ? scope.split(' ') : []),
+      ...(customerId !== undefined && { customerId }),
+    };
     keepNewest(verified, token, { principal, expiresAt: exp * 1_000 }, rememberedTokens);
     return principal;
   };

@@ -6,7 +6,7 @@ import type { StreamQueries } from '../../../application/queries/streams.js';
 import type { Folded, ListOptions } from '../../../application/queries/lists.js';
 import { authorize } from './access.js';
 import type { Cursors } from './cursor.js';
-import { sortOf } from '../contract/query-schemas.js';
+import { sortOf, type PageQuery } from '../contract/query-schemas.js';
 import { freshness } from '../routes/replies.js';
 import { seenBy } from './request-headers.js';
 import type { Answer, Call, Reply } from '../routes/route.js';
@@ -20,15 +20,16 @@ export function callerOf({ principal: { customerId } }: Call): Caller {
 
 const counting = { exact: Infinity, none: 0 };
 
-/** Sort, limit and place of a list; `query` is what its cursors are bound to: everything but the page itself, and whose list it is. */
+/** Sort, limit and place of a list. Its cursors are bound to `query`: everything but the page itself, and the customer that the caller is limited to. */
 export function listOptions(call: Call, cursors: Cursors, facets?: readonly string[]): { options: ListOptions; query: unknown } {
-  const { cursor, limit, total, ...rest } = call.query as { cursor?: string; limit: number; total?: keyof typeof counting; sort: string };
+  const { cursor, limit, total, ...rest } = call.query as PageQuery;
   const { facets: _facets, ...asked } = rest as Record<string, unknown>;
   const query = [asked, call.principal.customerId ?? null];
-  return {
-    options: { sort: sortOf(rest.sort), limit, ...(cursor !== undefined && { after: cursors.read(cursor, query) }), ...(total !== undefined && { countUpTo: counting[total] }), ...(facets !== undefined && { facets }) },
-    query,
-  };
+  const options: ListOptions = { sort: sortOf(rest.sort), limit };
+  if (cursor !== undefined) options.after = cursors.read(cursor, query);
+  if (total !== undefined) options.countUpTo = counting[total];
+  if (facets !== undefined) options.facets = facets;
+  return { options, query };
 }
 
 interface Documents<D> extends Pick<StreamQueries<D>, 'atVersion'> {
@@ -58,14 +59,24 @@ export async function historyReply<D>(call: Call, id: string, queries: Pick<Stre
   };
 }
 
-export function eventBody({ version, position, recordedAt, data, metadata }: { version: number; position: number; recordedAt: string; data: { type: string; at: string }; metadata: object }) {
+interface ShownEvent {
+  version: number;
+  position: number;
+  recordedAt: string;
+  data: { type: string; at: string };
+  metadata: object;
+}
+
+export function eventBody({ version, position, recordedAt, data, metadata }: ShownEvent) {
   const { type, at, ...rest } = data;
   return { version, position, type, at, recordedAt, data: rest, metadata };
 }
 
 export function commandAnswer(status: 200 | 201): Answer {
   return {
-    status, description: status === 201 ? 'Created' : 'Done, or already so', schema: commandResult,
+    status,
+    description: status === 201 ? 'Created' : 'Done, or already so',
+    schema: commandResult,
     headers: ['ETag', 'Location', 'Consistency-Token', 'Idempotency-Replayed'],
   };
 }

@@ -22,11 +22,13 @@ export function prefersAsync({ prefer }: IncomingHttpHeaders): boolean {
   return /(?:^|[,;\s])respond-async(?:$|[,;\s])/i.test(String(prefer ?? ''));
 }
 
-/** `Command-Deadline`, also one that is past. @throws Rejection `input.invalid` */
+/** `Command-Deadline`; one in the past is returned as well. @throws Rejection `input.invalid` */
 export function deadlineOf({ 'command-deadline': text }: IncomingHttpHeaders): Date | undefined {
   if (text === undefined) return undefined;
   const deadline = momentOf(String(text));
-  if (deadline === undefined) throw invalid('Command-Deadline', 'must be an instant with Z or an offset, such as 2026-01-31T12:00:00Z, or Sat, 31 Jan 2026 12:00:00 GMT');
+  if (deadline === undefined) {
+    throw invalid('Command-Deadline', 'must be an instant with Z or an offset, such as 2026-01-31T12:00:00Z, or Sat, 31 Jan 2026 12:00:00 GMT');
+  }
   return deadline;
 }
 
@@ -34,17 +36,15 @@ export function deadlineOf({ 'command-deadline': text }: IncomingHttpHeaders): D
 export function requestOf(call: Call, now: Date): Request {
   const { headers, principal, correlationId, traceparent } = call;
   const key = headers['idempotency-key'];
-  if (key !== undefined && (typeof key !== 'string' || !/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(key))) throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
-  return {
-    principal: principal.id,
-    correlationId,
-    causationId: null,
-    at: now,
-    ...(traceparent !== undefined && { traceparent }),
-    ...(principal.customerId !== undefined && { onlyCustomer: principal.customerId }),
-    ...(key !== undefined && { idempotency: { key, digest: call.digest() } }),
-    ...(headers['if-match'] !== undefined && { expectedVersion: versionOf(headers['if-match']) }),
-  };
+  if (key !== undefined && (typeof key !== 'string' || !/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(key))) {
+    throw invalid('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
+  }
+  const request: Request = { principal: principal.id, correlationId, causationId: null, at: now };
+  if (traceparent !== undefined) request.traceparent = traceparent;
+  if (principal.customerId !== undefined) request.onlyCustomer = principal.customerId;
+  if (key !== undefined) request.idempotency = { key, digest: call.digest() };
+  if (headers['if-match'] !== undefined) request.expectedVersion = versionOf(headers['if-match']);
+  return request;
 }
 
 function versionOf(etag: string): number {

@@ -1,7 +1,7 @@
 import type { Aggregate } from '../../../application/commands/aggregate.js';
 import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
 import type { Clock } from '../../../application/ports/clock.js';
-import type { CommandInbox, Seen } from '../../../application/ports/command-queue.js';
+import type { CommandInbox, NewCommand, Seen } from '../../../application/ports/command-queue.js';
 import type { Ids } from '../../../application/ports/ids.js';
 import type { Context } from '../../../domain/events.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
@@ -25,7 +25,7 @@ interface Asked<Command> {
   seen?: Seen | undefined;
 }
 
-/** Does a command and says what it led to; where the caller prefers `respond-async`, keeps it for later and says where its outcome will be. */
+/** Executes a command and answers with its outcome. When the caller prefers `respond-async`, queues it and answers where its outcome will be. */
 export async function answerCommand<Command extends { type: string }>(
   call: Call, { aggregate: { context, stream }, id, command, status, seen }: Asked<Command>, { commands, queue, clock, ids }: Dependencies<Command>,
 ): Promise<Reply> {
@@ -34,10 +34,11 @@ export async function answerCommand<Command extends { type: string }>(
   const deadline = deadlineOf(call.headers);
   const later = prefersAsync(call.headers);
   if (deadline !== undefined && deadline <= now) {
-    // What was accepted in time is answered as it was, however late it is asked for again.
-    const earlier = later && request.idempotency !== undefined ? await queue.find({ principal: request.principal, key: request.idempotency.key }) : undefined;
+    // A command that was accepted in time gets the same answer, however late it is repeated.
+    const { principal, idempotency } = request;
+    const earlier = later && idempotency !== undefined ? await queue.find({ principal, key: idempotency.key }) : undefined;
     if (earlier === undefined) throw invalid('Command-Deadline', 'is past');
-    if (earlier.request.idempotency?.digest !== request.idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: request.idempotency?.key });
+    if (earlier.request.idempotency?.digest !== idempotency?.digest) throw new Rejection('idempotency.key-reused', { key: idempotency?.key });
     return acceptedReply(earlier.commandId, true);
   }
   if (!later) {
@@ -46,14 +47,14 @@ export async function answerCommand<Command extends { type: string }>(
   }
   const { causationId: _none, mayAppend: _always, commandId: _made, at, ...rest } = request;
   const commandId = ids.next();
-  const kept = await queue.enqueue({
-    commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() },
-    ...(seen !== undefined && { seen }), ...(deadline !== undefined && { deadline: deadline.toISOString() }),
-  });
+  const accepted: NewCommand = { commandId, context, stream: stream(id), command, request: { ...rest, at: at.toISOString() } };
+  if (seen !== undefined) accepted.seen = seen;
+  if (deadline !== undefined) accepted.deadline = deadline.toISOString();
+  const kept = await queue.enqueue(accepted);
   return acceptedReply(kept.commandId, kept.commandId !== commandId);
 }
 
-/** As it was answered first, whatever has become of it since: a repeated request gets the same bytes. */
+/** The first answer, whatever has become of the command since: a repeated request gets the same bytes. */
 function acceptedReply(commandId: string, replayed: boolean): Reply {
   return {
     status: 202,
@@ -63,5 +64,8 @@ function acceptedReply(commandId: string, replayed: boolean): Reply {
 }
 
 export const acceptedAnswer: Answer = {
-  status: 202, description: 'Accepted, for later: only with `Prefer: respond-async`', schema: acceptedCommand, headers: ['Location', 'Preference-Applied', 'Idempotency-Replayed'],
+  status: 202,
+  description: 'Accepted, for later: only with `Prefer: respond-async`',
+  schema: acceptedCommand,
+  headers: ['Location', 'Preference-Applied', 'Idempotency-Replayed'],
 };

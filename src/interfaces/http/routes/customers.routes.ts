@@ -9,10 +9,10 @@ import { commandFields, identifier } from '../../schemas/command-schemas.js';
 import { acceptedAnswer, answerCommand } from './answer-command.js';
 import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
 import type { Cursors } from '../request/cursor.js';
-import { atVersion, customerList, eventPage } from '../contract/query-schemas.js';
+import { atVersion, customerList, eventPage, type PageQuery } from '../contract/query-schemas.js';
 import { freshness, pageReply } from './replies.js';
 import { seenBy } from '../request/request-headers.js';
-import type { Route } from './route.js';
+import type { RequestHeader, Route } from './route.js';
 import { customer, customerHistory, historyPage, pageOf } from '../contract/schemas.js';
 
 interface Dependencies {
@@ -26,26 +26,45 @@ interface Dependencies {
 
 type Change = Exclude<CustomerCommand['type'], 'RegisterCustomer' | 'ReserveCredit' | 'ReleaseCredit'>;
 
+const commandHeaders: readonly RequestHeader[] = ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'];
+
 export function customerRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
   const doing = { commands, queue, clock, ids };
   const params = Joi.object({ customerId: identifier.required() });
 
   const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => ({
-    method, path: `/customers/:customerId${path}`, scopes: ['commands:customers'], name: type, summary,
-    params, body: Joi.object<Record<string, unknown>>(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+    method,
+    path: `/customers/:customerId${path}`,
+    scopes: ['commands:customers'],
+    name: type,
+    summary,
+    params,
+    body: Joi.object<Record<string, unknown>>(commandFields[type]),
+    headers: commandHeaders,
+    answer: commandAnswer(200),
+    otherAnswers: [acceptedAnswer],
     handle(call) {
       const { customerId = '' } = call.params;
-      return answerCommand(call, { aggregate, id: customerId, command: { ...call.body, type, customerId } as CustomerCommand, status: 200 }, doing);
+      const command = { ...call.body, type, customerId } as CustomerCommand;
+      return answerCommand(call, { aggregate, id: customerId, command, status: 200 }, doing);
     },
   });
 
   return [
     {
-      method: 'post', path: '/customers', scopes: ['commands:customers'], name: 'RegisterCustomer', summary: 'Register a customer',
-      body: Joi.object(commandFields.RegisterCustomer), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(201), otherAnswers: [acceptedAnswer],
+      method: 'post',
+      path: '/customers',
+      scopes: ['commands:customers'],
+      name: 'RegisterCustomer',
+      summary: 'Register a customer',
+      body: Joi.object(commandFields.RegisterCustomer),
+      headers: commandHeaders,
+      answer: commandAnswer(201),
+      otherAnswers: [acceptedAnswer],
       handle(call) {
         const { customerId = ids.next() } = call.body as { customerId?: string };
-        return answerCommand(call, { aggregate, id: customerId, command: { ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand, status: 201 }, doing);
+        const command = { ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand;
+        return answerCommand(call, { aggregate, id: customerId, command, status: 201 }, doing);
       },
     },
     change('patch', '', 'ChangeCustomerDetails', 'Change a customer\'s details: an absent field stays, null removes it'),
@@ -54,30 +73,55 @@ export function customerRoutes({ commands, queries, queue, cursors, clock, ids }
     change('post', '/reactivate', 'ReactivateCustomer', 'Reactivate a suspended customer'),
     change('post', '/close', 'CloseCustomer', 'Close a customer without open orders, for good'),
     {
-      method: 'get', path: '/customers', scopes: ['queries:customers'], name: 'ListCustomers', summary: 'List and search customers',
-      query: customerList, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('A page of customers', pageOf(customer)),
+      method: 'get',
+      path: '/customers',
+      scopes: ['queries:customers'],
+      name: 'ListCustomers',
+      summary: 'List and search customers',
+      query: customerList,
+      headers: ['Consistency-Token', 'Prefer'],
+      answer: queryAnswer('A page of customers', pageOf(customer)),
       async handle(call) {
-        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, ...filter } = call.query as CustomerFilter & { sort: string; limit: number; cursor?: string; total?: string };
+        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, ...filter } = call.query as CustomerFilter & PageQuery;
         const { options, query } = listOptions(call, cursors);
         return pageReply(await queries.list(filter, options, callerOf(call), seenBy(call.headers)), { cursors, query, clock });
       },
     },
     {
-      method: 'get', path: '/customers/:customerId', scopes: ['queries:customers'], name: 'GetCustomer', summary: 'One customer, as it is or as it was at a version',
-      params, query: atVersion, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('The customer', customer),
+      method: 'get',
+      path: '/customers/:customerId',
+      scopes: ['queries:customers'],
+      name: 'GetCustomer',
+      summary: 'One customer, as it is or as it was at a version',
+      params,
+      query: atVersion,
+      headers: ['Consistency-Token', 'Prefer'],
+      answer: queryAnswer('The customer', customer),
       handle: (call) => documentReply(call, call.params.customerId ?? '', queries, clock),
     },
     {
-      method: 'get', path: '/customers/:customerId/history', scopes: ['queries:customers', 'queries:orders'], name: 'GetCustomerHistory', summary: 'A customer with everything they did',
-      params, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('Profile, counts, money and latest orders', customerHistory),
+      method: 'get',
+      path: '/customers/:customerId/history',
+      scopes: ['queries:customers', 'queries:orders'],
+      name: 'GetCustomerHistory',
+      summary: 'A customer with everything they did',
+      params,
+      headers: ['Consistency-Token', 'Prefer'],
+      answer: queryAnswer('Profile, counts, money and latest orders', customerHistory),
       async handle(call) {
         const { value, progress } = await queries.withOrders(call.params.customerId ?? '', callerOf(call), seenBy(call.headers));
         return { status: 200, headers: freshness(progress, clock), body: value };
       },
     },
     {
-      method: 'get', path: '/customers/:customerId/events', scopes: ['queries:customers', 'history'], name: 'GetCustomerEvents', summary: 'What happened to a customer, with the state after each event',
-      params, query: eventPage, answer: queryAnswer('A page of events', historyPage),
+      method: 'get',
+      path: '/customers/:customerId/events',
+      scopes: ['queries:customers', 'history'],
+      name: 'GetCustomerEvents',
+      summary: 'What happened to a customer, with the state after each event',
+      params,
+      query: eventPage,
+      answer: queryAnswer('A page of events', historyPage),
       handle: (call) => historyReply(call, call.params.customerId ?? '', queries),
     },
   ];

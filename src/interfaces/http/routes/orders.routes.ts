@@ -8,7 +8,7 @@ import { commandFields, identifier } from '../../schemas/command-schemas.js';
 import { acceptedAnswer, answerCommand } from './answer-command.js';
 import type { Cursors } from '../request/cursor.js';
 import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
-import { atVersion, eventPage, orderFacets, orderList } from '../contract/query-schemas.js';
+import { atVersion, eventPage, orderFacets, orderList, type PageQuery } from '../contract/query-schemas.js';
 import { pageReply } from './replies.js';
 import { seenBy } from '../request/request-headers.js';
 import type { Call, Route } from './route.js';
@@ -23,26 +23,50 @@ interface Dependencies {
   ids: Ids;
 }
 
+type Action = 'pay' | 'ship' | 'deliver' | 'cancel';
+type ActionCommand = 'PayOrder' | 'ShipOrder' | 'DeliverOrder' | 'CancelOrder';
+
+interface OrderListQuery extends OrderFilter, PageQuery {
+  facets?: (keyof typeof orderFacets)[];
+}
+
 export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
   const doing = { commands, queue, clock, ids };
   const params = Joi.object({ orderId: identifier.required() });
 
-  const onOrder = (action: 'pay' | 'ship' | 'deliver' | 'cancel', type: 'PayOrder' | 'ShipOrder' | 'DeliverOrder' | 'CancelOrder', summary: string): Route => ({
-    method: 'post', path: `/orders/:orderId/${action}`, scopes: ['commands:orders'], name: type, summary,
-    params, body: Joi.object<Record<string, unknown>>(commandFields[type]), headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], answer: commandAnswer(200), otherAnswers: [acceptedAnswer],
+  const onOrder = (action: Action, type: ActionCommand, summary: string): Route => ({
+    method: 'post',
+    path: `/orders/:orderId/${action}`,
+    scopes: ['commands:orders'],
+    name: type,
+    summary,
+    params,
+    body: Joi.object<Record<string, unknown>>(commandFields[type]),
+    headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'],
+    answer: commandAnswer(200),
+    otherAnswers: [acceptedAnswer],
     handle(call) {
       const { orderId = '' } = call.params;
-      return answerCommand(call, { aggregate, id: orderId, command: { ...call.body, type, orderId } as OrderCommandRequest, status: 200 }, doing);
+      const command = { ...call.body, type, orderId } as OrderCommandRequest;
+      return answerCommand(call, { aggregate, id: orderId, command, status: 200 }, doing);
     },
   });
 
   return [
     {
-      method: 'post', path: '/orders', scopes: ['commands:orders'], name: 'PlaceOrder', summary: 'Place an order',
-      body: Joi.object(commandFields.PlaceOrder), headers: ['Idempotency-Key', 'If-Match', 'Consistency-Token', 'Prefer', 'Command-Deadline'], answer: commandAnswer(201), otherAnswers: [acceptedAnswer],
+      method: 'post',
+      path: '/orders',
+      scopes: ['commands:orders'],
+      name: 'PlaceOrder',
+      summary: 'Place an order',
+      body: Joi.object(commandFields.PlaceOrder),
+      headers: ['Idempotency-Key', 'If-Match', 'Consistency-Token', 'Prefer', 'Command-Deadline'],
+      answer: commandAnswer(201),
+      otherAnswers: [acceptedAnswer],
       handle(call) {
         const { orderId = ids.next() } = call.body as { orderId?: string };
-        return answerCommand(call, { aggregate, id: orderId, command: { ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest, status: 201, seen: seenBy(call.headers) }, doing);
+        const command = { ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest;
+        return answerCommand(call, { aggregate, id: orderId, command, status: 201, seen: seenBy(call.headers) }, doing);
       },
     },
     onOrder('pay', 'PayOrder', 'Note the payment of an approved order'),
@@ -50,10 +74,16 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
     onOrder('deliver', 'DeliverOrder', 'Deliver a shipped order'),
     onOrder('cancel', 'CancelOrder', 'Cancel an order that is not shipped'),
     {
-      method: 'get', path: '/orders', scopes: ['queries:orders'], name: 'ListOrders', summary: 'List and search orders',
-      query: orderList, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('A page of orders', pageOf(order)),
+      method: 'get',
+      path: '/orders',
+      scopes: ['queries:orders'],
+      name: 'ListOrders',
+      summary: 'List and search orders',
+      query: orderList,
+      headers: ['Consistency-Token', 'Prefer'],
+      answer: queryAnswer('A page of orders', pageOf(order)),
       async handle(call: Call) {
-        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, facets, ...filter } = call.query as OrderFilter & { sort: string; limit: number; cursor?: string; total?: string; facets?: (keyof typeof orderFacets)[] };
+        const { sort: _sort, limit: _limit, cursor: _cursor, total: _total, facets, ...filter } = call.query as OrderListQuery;
         const counted = facets && Object.fromEntries(facets.map((name) => [name, orderFacets[name]]));
         const { options, query } = listOptions(call, cursors, counted && Object.values(counted));
         const page = await queries.list(filter, options, callerOf(call), seenBy(call.headers));
@@ -61,13 +91,26 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
       },
     },
     {
-      method: 'get', path: '/orders/:orderId', scopes: ['queries:orders'], name: 'GetOrder', summary: 'One order, as it is or as it was at a version',
-      params, query: atVersion, headers: ['Consistency-Token', 'Prefer'], answer: queryAnswer('The order', order),
+      method: 'get',
+      path: '/orders/:orderId',
+      scopes: ['queries:orders'],
+      name: 'GetOrder',
+      summary: 'One order, as it is or as it was at a version',
+      params,
+      query: atVersion,
+      headers: ['Consistency-Token', 'Prefer'],
+      answer: queryAnswer('The order', order),
       handle: (call) => documentReply(call, call.params.orderId ?? '', queries, clock),
     },
     {
-      method: 'get', path: '/orders/:orderId/events', scopes: ['queries:orders', 'history'], name: 'GetOrderEvents', summary: 'What happened to an order, with the state after each event',
-      params, query: eventPage, answer: queryAnswer('A page of events', historyPage),
+      method: 'get',
+      path: '/orders/:orderId/events',
+      scopes: ['queries:orders', 'history'],
+      name: 'GetOrderEvents',
+      summary: 'What happened to an order, with the state after each event',
+      params,
+      query: eventPage,
+      answer: queryAnswer('A page of events', historyPage),
       handle: (call) => historyReply(call, call.params.orderId ?? '', queries),
     },
   ];

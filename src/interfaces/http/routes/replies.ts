@@ -20,24 +20,38 @@ export function commandReply(outcome: CommandOutcome, status: 200 | 201, locatio
   };
 }
 
-/** Of a context's partitions, in the header of a view that is behind. */
+/** Most partitions of one context that the header of a view that is behind names. */
 const mostPartitionsShown = 16;
 
 /**
- * `View-Position: orders=1234`: the highest position applied, per context. A view that is behind names the partitions that have not got so far as well, the
- * slowest first: `orders=1234;p7=12;p3=1200`, a dictionary of RFC 9651. One that is not has nothing more in them.
+ * `View-Position: orders=1234`: the highest position applied, per context. A view that is behind also names the partitions that have not got so far, the
+ * slowest first: `orders=1234;p7=12;p3=1200`, a dictionary of RFC 9651. A view that is not behind names none: its partitions at lower positions have
+ * nothing more to apply.
  */
 export function freshness(progress: ViewProgress, clock: Clock): Record<string, string> {
   const lag = lagMs(progress, clock.now());
   const slower = (context: string, highest: number) => Object.entries(progress.applied)
-    .flatMap(([source, position = 0]) => (source.startsWith(`${context}/`) && position < highest ? [{ partition: source.slice(context.length + 1), position }] : []))
-    .sort((a, b) => a.position - b.position).slice(0, mostPartitionsShown)
-    .map(({ partition, position }) => `;p${partition}=${position}`).join('');
+    .map(([source, position = 0]) => ({ source, position }))
+    .filter(({ source, position }) => source.startsWith(`${context}/`) && position < highest)
+    .sort((a, b) => a.position - b.position)
+    .slice(0, mostPartitionsShown)
+    .map(({ source, position }) => `;p${source.slice(context.length + 1)}=${position}`)
+    .join('');
   const positions = [...highestApplied(progress)].sort().map(([context, position]) => `${context}=${position}${lag > 0 ? slower(context, position) : ''}`);
   return { 'view-position': positions.join(', '), 'view-lag-ms': String(lag) };
 }
 
-export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets }: { cursors: Cursors; query: unknown; clock: Clock; facets?: Readonly<Record<string, string>> }): Reply {
+interface Shown {
+  cursors: Cursors;
+  /** What the cursors are bound to. */
+  query: unknown;
+  clock: Clock;
+  /** The fields that were counted, by public name. */
+  facets?: Readonly<Record<string, string>>;
+}
+
+export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets }: Shown): Reply {
+  const counts = facets && Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []]));
   return {
     status: 200,
     headers: freshness(page.progress, clock),
@@ -46,7 +60,7 @@ export function pageReply<D>(page: ViewPage<D>, { cursors, query, clock, facets 
       ...(page.total !== undefined && { total: page.total }),
       ...(page.totalIsAtLeast && { totalIsAtLeast: true }),
       ...(page.next !== undefined && { nextCursor: cursors.write(page.next, query) }),
-      ...(facets !== undefined && { facets: Object.fromEntries(Object.entries(facets).map(([name, field]) => [name, page.facets[field] ?? []])) }),
+      ...(counts !== undefined && { facets: counts }),
     },
   };
 }

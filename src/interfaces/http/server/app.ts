@@ -90,14 +90,15 @@ export function createApp(dependencies: HttpDependencies): Express {
   app.disable('etag');
   app.set('query parser', false);
   assertScopes(routes);
-  // Before everything, health and documentation too.
+  // This comes before everything else, health and documentation included.
   if (dependencies.authenticate === withoutAuthentication) app.use((request, _response, next) => { refuseOtherNames(request.headers); next(); });
   for (const route of routes) app[route.method](route.path, traced(route, dependencies.tracer, answering(route, dependencies, metrics)));
   const documentation = openApiOf(routes, dependencies.version);
   app.get('/openapi.json', (_request, response) => { send(response, { status: 200, body: documentation }); });
   const events = asyncApiOf(contexts.filter((context) => dependencies[context] !== undefined), dependencies.topics, dependencies.version);
   app.get('/asyncapi.json', (_request, response) => { send(response, { status: 200, body: events }); });
-  app.use('/docs', helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false }), swaggerPages(documentation));
+  const protection = helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } }, strictTransportSecurity: false });
+  app.use('/docs', protection, swaggerPages(documentation));
   for (const path of new Set(routes.map((route) => route.path))) {
     const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
     app.all(path, (request, response) => {
@@ -121,7 +122,7 @@ export function assertScopes(routes: readonly (Pick<Route, 'method' | 'path'> & 
   }
 }
 
-/** One span a request, in the words of OpenTelemetry's semantic conventions. */
+/** One span per request, named after OpenTelemetry's semantic conventions. */
 function traced(route: Route, tracer: Tracer, answer: (request: Request, response: Response, span: Span) => Promise<void>) {
   const method = route.method.toUpperCase();
   return (request: Request, response: Response): Promise<void> => {
@@ -129,7 +130,11 @@ function traced(route: Route, tracer: Tracer, answer: (request: Request, respons
     return tracer.span(`${method} ${route.path}`, { kind: 'server', parent: traceparentOf(request), attributes }, async (span) => {
       await answer(request, response, span);
       const { statusCode } = response;
-      span.set({ 'http.response.status_code': statusCode, 'orderfold.correlation_id': String(response.getHeader('x-correlation-id')), ...(statusCode >= 500 && { 'error.type': String(statusCode) }) });
+      span.set({
+        'http.response.status_code': statusCode,
+        'orderfold.correlation_id': String(response.getHeader('x-correlation-id')),
+        ...(statusCode >= 500 && { 'error.type': String(statusCode) }),
+      });
     });
   };
 }
@@ -148,7 +153,7 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
     let call: Call | undefined;
     try {
       const reply = await admission(request.headers['consistency-token'] !== undefined).run(async () => {
-        // Whoever has gone meanwhile wants nothing done.
+        // The caller has disconnected meanwhile: nothing is done.
         if (response.destroyed) return undefined;
         call = await callOf(route, request, response, dependencies, traceparent);
         const seen = route.headers?.includes('Consistency-Token') ? seenBy(call.headers) : undefined;
@@ -157,19 +162,30 @@ function answering(route: Route, dependencies: HttpDependencies, metrics: Metric
       });
       if (reply === undefined) return;
       send(response, reply);
-      if (isCommand) metrics.command(route.name, reply.headers?.['idempotency-replayed'] !== undefined ? 'replayed' : reply.status === 202 ? 'accepted' : 'done');
+      if (isCommand) metrics.command(route.name, outcomeOf(reply));
     } catch (error) {
       refuse(request, response, error, dependencies);
       if (isCommand) {
         metrics.command(route.name, error instanceof Rejection ? error.code : 'failed');
         // All that is kept of a refused command: who asked for what, and why not.
         if (error instanceof Rejection) {
-          dependencies.logger.info({ command: route.name, path: request.path, code: error.code, principal: call?.principal.id, correlationId: response.getHeader('x-correlation-id') }, 'a command was refused');
+          dependencies.logger.info({
+            command: route.name,
+            path: request.path,
+            code: error.code,
+            principal: call?.principal.id,
+            correlationId: response.getHeader('x-correlation-id'),
+          }, 'a command was refused');
         }
       }
     }
     metrics.answered(method, route.path, response.statusCode, (performance.now() - began) / 1_000);
   };
+}
+
+function outcomeOf({ status, headers }: Reply): string {
+  if (headers?.['idempotency-replayed'] !== undefined) return 'replayed';
+  return status === 202 ? 'accepted' : 'done';
 }
 
 async function callOf(route: Route, request: Request, response: Response, { authenticate }: HttpDependencies, traceparent: string | undefined): Promise<Call> {
@@ -210,7 +226,7 @@ function refuse(request: Request, response: Response, error: unknown, dependenci
   response.setHeader('x-correlation-id', correlationId);
   if (!(error instanceof Rejection)) dependencies.logger.error({ err: error, method: request.method, path: request.path, correlationId }, 'a request failed');
   const { problem, headers } = problemOf(error, correlationId);
-  // The rest of a body that nobody wants is not waited for.
+  // The rest of an unread body is not waited for.
   if (!request.complete && hasBody(request)) response.setHeader('connection', 'close');
   send(response, { status: problem.status, headers, body: problem }, 'application/problem+json; charset=utf-8');
 }

@@ -3,8 +3,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Rejection } from '../../../domain/shared/rejection.js';
 
 /**
- * Without authentication, whoever reaches the service may do everything, and a web page that somebody on this machine looks at can reach it: by a name of its own
- * that resolves to 127.0.0.1, or by a form. Such requests name the page in `Host` or `Origin`.
+ * Without authentication, whoever reaches the service may do everything. Any web page that is open on this machine can reach it: by a name of its own
+ * that resolves to 127.0.0.1, or by a form. Such requests name the page in `Host` or `Origin`, and are refused.
  * @throws Rejection `access.not-loopback`
  */
 export function refuseOtherNames({ host, origin }: IncomingHttpHeaders): void {
