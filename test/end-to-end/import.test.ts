@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import pg from 'pg';
 import { packageRoot } from '../../src/infrastructure/process/package-root.js';
-import { finished, run, serve, start, type Environment, type Running } from '../support/cli.js';
-import { freshDatabase, temporaryDirectory } from '../support/postgres.js';
+import { finished, ownService, run, serve, start } from '../support/cli.js';
+import { freshDatabase } from '../support/postgres.js';
 import { ask, eventually } from '../support/service.js';
 
 const sample = join(packageRoot, 'samples/orders.ndjson');
@@ -13,41 +13,30 @@ const northwind = join(packageRoot, '../shared/data/northwind');
 
 describe('an import', function () {
   this.timeout(120_000);
-  let directory: string;
-  let environment: Environment;
-  let running: Running | undefined;
-  beforeEach(async () => {
-    directory = await temporaryDirectory();
-    environment = { DATA_DIR: directory, LOG_LEVEL: 'fatal' };
-  });
-  afterEach(async () => {
-    await running?.stop();
-    running = undefined;
-    await rm(directory, { recursive: true, force: true });
-  });
+  const own = ownService();
 
   const file = async (lines: readonly unknown[]) => {
-    const name = join(directory, 'lines.ndjson');
+    const name = join(own.directory, 'lines.ndjson');
     await writeFile(name, lines.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`).join(''));
     return name;
   };
 
   it('imports beside a running service, and a second time changes nothing', async () => {
-    running = await serve(environment);
-    const book = join(directory, 'orders.ndjson');
+    own.running = await serve(own.environment);
+    const book = join(own.directory, 'orders.ndjson');
     await copyFile(sample, book);
-    const first = await run(['import', book, '--json'], environment);
+    const first = await run(['import', book, '--json'], own.environment);
     expect(first.code, first.err).to.equal(0);
     expect(JSON.parse(first.out)).to.include({ lines: 238, applied: 238, rejected: 0 });
-    const heads = async () => (await ask(running!.url, 'GET', '/ops/views')).body.items[0].positions['orders/0'] as number;
+    const heads = async () => (await ask(own.running!.url, 'GET', '/ops/views')).body.items[0].positions['orders/0'] as number;
     const before = await heads();
-    const second = await run(['import', book, '--json'], environment);
+    const second = await run(['import', book, '--json'], own.environment);
     expect(JSON.parse(second.out)).to.include({ applied: 0, replayed: 238, rejected: 0 });
     expect(await heads()).to.equal(before);
     expect(existsSync(`${book}.rejected.ndjson`)).to.equal(false);
-    const { body } = await ask(running.url, 'GET', '/orders/A-2000');
+    const { body } = await ask(own.running.url, 'GET', '/orders/A-2000');
     expect(body).to.include({ status: 'rejected', reason: 'credit.limit-exceeded' });
-    const views = JSON.parse((await run(['views', 'list', '--json'], environment)).out) as { name: string; documents: number }[];
+    const views = JSON.parse((await run(['views', 'list', '--json'], own.environment)).out) as { name: string; documents: number }[];
     expect(views.map(({ name, documents }) => [name, documents])).to.deep.equal([['orders', 61], ['customers', 12], ['customer-history', 12], ['order-customers', 12]]);
   });
 
@@ -71,7 +60,7 @@ describe('an import', function () {
       { id: '13', at: '+010000-01-01T00:00:00.000Z', type: 'RegisterCustomer', customerId: 'late', name: 'Late', currency: 'EUR' },
       { id: '14', at: '2026-W05', type: 'RegisterCustomer', customerId: 'odd', name: 'Odd', currency: 'EUR' },
     ]);
-    const { code, out, err } = await run(['import', name], environment);
+    const { code, out, err } = await run(['import', name], own.environment);
     expect(code, err).to.equal(2);
     expect(out).to.match(/16 lines .* 5 applied, 0 there already, 10 rejected/);
     const rejected = (await readFile(`${name}.rejected.ndjson`, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { line: number; reason: { code: string }; input: string });
@@ -85,14 +74,14 @@ describe('an import', function () {
     const [whole, killed] = [await freshDatabase(), await freshDatabase()];
     const clientOf = (url: string) => new pg.Client({ connectionString: url });
     const [ofWhole, client] = [clientOf(whole.url), clientOf(killed.url)];
-    const on = (url: string) => ({ ...environment, DATABASE_URL: url });
+    const on = (url: string) => ({ ...own.environment, DATABASE_URL: url });
     const streams = async (database: pg.Client) =>
       (await database.query('select stream, version, data::text from customers.events union all select stream, version, data::text from orders.events order by stream, version')).rows;
     const imported = async (url: string) => {
       const { code, err } = await run(['import', book], on(url));
       expect(code, err).to.equal(0);
     };
-    const book = join(directory, 'orders.ndjson');
+    const book = join(own.directory, 'orders.ndjson');
     try {
       await copyFile(sample, book);
       await Promise.all([ofWhole.connect(), client.connect()]);
@@ -117,15 +106,15 @@ describe('an import', function () {
 
   if (existsSync(northwind)) {
     it('imports a real order book and gives the answers of its source', async () => {
-      const book = join(directory, 'northwind.ndjson');
+      const book = join(own.directory, 'northwind.ndjson');
       await copyFile(join(northwind, 'northwind.ndjson'), book);
       const expected = JSON.parse(await readFile(join(northwind, 'expected.json'), 'utf8')) as { customers: number; orders: number; shipped: number; ordersPerMonth: Record<string, number> };
-      running = await serve(environment);
-      const imported = await run(['import', book, '--json'], environment);
+      own.running = await serve(own.environment);
+      const imported = await run(['import', book, '--json'], own.environment);
       expect(imported.code, imported.err).to.equal(0);
       expect(JSON.parse(imported.out)).to.include({ rejected: 0 });
-      const orders = await ask(running.url, 'GET', '/orders?facets=status,month&limit=1');
-      const customers = await ask(running.url, 'GET', '/customers?limit=1');
+      const orders = await ask(own.running.url, 'GET', '/orders?facets=status,month&limit=1');
+      const customers = await ask(own.running.url, 'GET', '/customers?limit=1');
       expect(customers.body.total).to.equal(expected.customers);
       expect(orders.body.total).to.equal(expected.orders);
       expect(orders.body.facets.status.find(({ key }: { key: string }) => key === 'shipped').count).to.equal(expected.shipped);
@@ -133,7 +122,7 @@ describe('an import', function () {
 
       // Through all of them in every sort order, while others are being placed.
       const known = (await readFile(book, 'utf8')).split('\n').filter((line) => line.includes('"PlaceOrder"')).map((line) => (JSON.parse(line) as { orderId: string }).orderId).sort();
-      const { url } = running;
+      const { url } = own.running;
       for (const sort of ['placedAt', '-placedAt', 'totalMinor', '-totalMinor']) {
         let paging = true;
         const stillPaging = () => paging;

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Setting } from '../../src/infrastructure/process/config.js';
+import { temporaryDirectory } from './postgres.js';
 
 // The command line as a user has it, in a process of its own: from the sources under tsx, or compiled.
 
@@ -51,4 +53,27 @@ export function serve(environment: Environment, ...flags: string[]): Promise<Run
     child.stderr?.on('data', (chunk: Buffer) => { err += chunk.toString(); });
     void ended.then((code) => { reject(new Error(`serve ended with ${code ?? 'no code'}: ${err}`)); });
   });
+}
+
+export interface OwnService {
+  directory: string;
+  /** Settings for what runs on that directory. */
+  environment: Environment;
+  /** Stopped at the end of the test. */
+  running?: Running | undefined;
+}
+
+/** For each test of the suite a data directory, which is gone afterwards, as is the service that runs on it. */
+export function ownService(): OwnService {
+  const own: OwnService = { directory: '', environment: {} };
+  beforeEach(async () => {
+    own.directory = await temporaryDirectory();
+    own.environment = { DATA_DIR: own.directory, LOG_LEVEL: 'fatal' };
+  });
+  afterEach(async () => {
+    await own.running?.stop();
+    own.running = undefined;
+    await rm(own.directory, { recursive: true, force: true });
+  });
+  return own;
 }
