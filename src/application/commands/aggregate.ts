@@ -10,13 +10,13 @@ export interface Aggregate<C extends Context, Command, State> {
   stream(id: string): string;
   /** Revision of a snapshot's shape. Raise it when the shape changes: older snapshots are then left unread. */
   revision: number;
-  /** A state as plain JSON, and back. `entries`: how much of it there is. */
+  /** A state as plain JSON, and back. `entries` measures its size. */
   snapshot: { write(state: State): unknown; read(kept: unknown): State; entries(state: State): number };
-  /** Whose it is; `undefined` while it does not exist. */
+  /** The customer that it belongs to; `undefined` while it does not exist. */
   customerOf(state: State): string | undefined;
   /** Keys that no other stream may hold while this one is in `state`. */
   uniqueKeys(state: State): readonly UniqueKey[];
-  /** A command that begins a stream is first judged as if there were none: the append's version check tells. */
+  /** Whether a command begins a stream. It is then first decided as if there were none, which the version check of the append confirms or refutes. */
   begins(command: Command): boolean;
   refusals: { unknown: RejectionCode; taken: RejectionCode };
 }

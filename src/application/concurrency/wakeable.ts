@@ -1,6 +1,6 @@
 import { onAbort } from './abort.js';
 
-/** Lets those who wait in this process go on when there is something new. */
+/** Wakes those in this process who wait for news. */
 export class Wakeable {
   private readonly waiting = new Set<() => void>();
   private count = 0;

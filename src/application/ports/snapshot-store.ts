@@ -13,6 +13,6 @@ export interface Snapshot {
 /** A cache of one context: losing it costs time, nothing else. Keeps the newest snapshot of a stream. */
 export interface SnapshotStore {
   load(stream: string): Promise<Snapshot | undefined>;
-  /** Keeps the one of the higher version. */
+  /** Stores it unless there is one of a higher version. */
   save(snapshot: Snapshot): Promise<void>;
 }

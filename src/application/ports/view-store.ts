@@ -28,9 +28,9 @@ export interface ViewDeclaration {
   revision: number;
   key: Key;
   contexts: readonly Context[];
-  /** Whose service folds it, and answers from it. */
+  /** The context whose service folds it, and answers from it. */
   servedBy: Context;
-  /** Whose database it lives in: a context's, for its own copy of another's data, or the query store. */
+  /** The database that it lives in: a context's, for its own copy of another context's data, or the query store. */
   home: Context | 'views';
   /** By path into the document. */
   fields: Readonly<Record<string, Field>>;
@@ -112,7 +112,7 @@ export interface ViewPage<D> {
   next?: Place;
   /** Most frequent first, then by key; at most 100 a field; months in order of time. */
   facets: Record<string, FacetCount[]>;
-  /** Everything in it is in the page; read no later than the documents were. */
+  /** The page shows at least this progress: it is read no later than the documents are. */
   progress: ViewProgress;
 }
 

@@ -5,30 +5,30 @@ import type { EventStore, RecordedEvent } from '../ports/event-store.js';
 import type { StoredDocument, View } from '../ports/view-store.js';
 import { fold } from '../views/fold.js';
 
-/** What a view's code makes of a stream up to and with `version`; 0 is before its first event. */
+/** The document that a view makes of a stream's events up to and including `version`; 0 is before its first event. */
 export interface DocumentState<D> {
   version: number;
   stored: StoredDocument<D> | undefined;
-  /** Position of the event at `version`. */
+  /** Id of the event at `version`. */
   eventId: string;
 }
 
 export interface DocumentStates<D> {
-  /** The state at `version`, or at the stream's last one when it has fewer. */
+  /** The state at `version`, or at the stream's last version when that is lower. */
   at(id: string, version: number): Promise<DocumentState<D>>;
   after(id: string, state: DocumentState<D>, event: RecordedEvent): DocumentState<D>;
-  /** For those who go on from here. */
+  /** Remembers a state, so that later reads go on from it. */
   keep(id: string, state: DocumentState<D>): void;
 }
 
 const chunk = 1_000;
-/** Shorter streams are folded as quickly as they are looked up. */
+/** States below this version are not kept: they are folded as quickly as they are looked up. */
 const worthKeeping = 200;
-/** At some kB each. */
+/** A state takes some kB. */
 const statesOfStream = 128;
 const streams = 50;
 
-/** States of long streams, kept in memory here and there along the way: a place within one is folded from the nearest of them, not from the beginning. */
+/** Keeps some states of long streams in memory: a version is folded from the nearest earlier one of them, not from the beginning. */
 export function createDocumentStates<C extends Context, D extends object>(
   { view, store, stream }: { view: View<D>; store: Pick<EventStore<C>, 'readStream'>; stream: (id: string) => string },
 ): DocumentStates<D> {
@@ -60,7 +60,7 @@ export function createDocumentStates<C extends Context, D extends object>(
         const from = state.version;
         const to = Math.min(version, from + chunk);
         const events = await store.readStream(stream(id), { after: Math.max(0, from - 1), to });
-        // The event that the state ends with comes again: in a log that was restored from an older backup it may be another one, or none.
+        // The event that the state ends with is read again: in a log that was restored from an older backup, it may be another one, or gone.
         if (from > 0 && events.shift()?.metadata.id !== state.eventId) {
           kept.delete(id);
           state = nothing;

@@ -79,7 +79,7 @@ export interface InputError {
 
 const options: Joi.ValidationOptions = { abortEarly: false, convert: false, errors: { label: false } };
 
-/** The value with its defaults, or what is wrong with it. `from` says how a path is written as a pointer. */
+/** The value with its defaults, or what is wrong with it. `pointer` writes a path as a pointer. */
 export function validate<T>(schema: Joi.Schema, input: unknown, { convert = false, pointer = jsonPointer } = {}): { value: T } | { errors: InputError[] } {
   const result: Joi.ValidationResult<T> = (schema as Joi.ObjectSchema<T>).validate(input, { ...options, convert });
   if (result.error === undefined) return { value: result.value };

@@ -24,7 +24,7 @@ function isRealDay(value: string): boolean {
   return new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(value.slice(8, 10));
 }
 
-/** What the description of an instant says. */
+/** Describes the form of an instant in the public documents. */
 export const instantForm = 'ISO 8601 with `Z` or an offset; a date alone is its beginning in UTC';
 
 const httpDate = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;

@@ -7,9 +7,9 @@ import { schemaOf } from './json-schema.js';
 export interface Topics {
   /** The topic of a context's events, with `{prefix}` for the part that is not known here. */
   nameOf: (context: Context) => string;
-  /** How many each topic has. */
+  /** Number of partitions of each topic. */
   partitions: number;
-  /** Whether events get to the topics at all: not where views read the log itself. */
+  /** Whether events are published to the topics; they are not where views read the log itself. */
   published: boolean;
 }
 

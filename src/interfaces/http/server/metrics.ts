@@ -14,7 +14,7 @@ export interface Metrics {
   contentType: string;
   /** One answered request, by the template of its path. */
   answered(method: string, path: string, status: number, seconds: number): void;
-  /** One command: `done`, `replayed`, or the code it was refused with. */
+  /** One command: `done`, `accepted`, `replayed`, `failed`, or the code it was refused with. */
   command(type: string, outcome: string): void;
   render(now: Numbers): Promise<string>;
 }
