@@ -1,5 +1,5 @@
 import { connect, type AddressInfo, type Socket } from 'node:net';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import express from 'express';
@@ -120,9 +120,10 @@ describe('many requests at once', function () {
     expect(Math.max(...takenByThen), `taken: ${takenByThen.join(', ')}`).to.be.at.least(many / 4);
   });
 
-  it('are all taken: no connection waits until its TCP tries again', async function () {
-    const many = 700;
-    if (process.platform !== 'linux' || Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')) <= many) this.skip();
+  it('are all taken: no connection waits until its TCP tries again', async () => {
+    // More than Node.js lets wait by itself (511), as far as the system allows it.
+    const allowed = existsSync('/proc/sys/net/core/somaxconn') ? Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8')) : 128;
+    const many = Math.min(700, allowed - 28);
     // The first try of TCP to begin again comes after a second. A loaded machine may take as long once, not every time.
     const tries: number[] = [];
     for (let round = 0; round < 5 && (tries.at(-1) ?? Infinity) >= 900; round++) {
