@@ -20,7 +20,7 @@ export const brokerSettings = {
   'transaction.state.log.min.isr': '1',
 };
 
-/** Of the listener with TLS and a login. */
+/** What the listener with TLS and a login needs. */
 const loginSettings = {
   'sasl.enabled.mechanisms': 'SCRAM-SHA-512,SCRAM-SHA-256,PLAIN',
   'ssl.keystore.type': 'PEM',
@@ -85,7 +85,7 @@ async function secured(home: string, { certificates, password }: Login): Promise
     'ssl.keystore.location': keystore,
     'ssl.truststore.location': certificates.ca,
     'super.users': 'User:ANONYMOUS',
-    // Of the client: not needed, and checked where there is one.
+    // A certificate of the client is not needed, and checked where there is one.
     [`${here}.ssl.client.auth`]: 'requested',
     // Short, so that whoever uses it has to log in again while it does.
     [`${here}.connections.max.reauth.ms`]: '30000',

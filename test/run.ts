@@ -4,7 +4,8 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { runningServers } from '../infra/state.js';
 
-// `npm test`: processes of mocha beside each other, then, one after the other, the files that share Kafka and Elasticsearch. There, time counts: sessions, leases, lags.
+// `npm test`: processes of mocha beside each other, then, one after the other, the files that share Kafka and Elasticsearch. There time counts:
+// sessions, leases, lags.
 
 /** One process for all of each: a file takes less time than to start a process. */
 const together = [['interfaces'], ['application', 'domain', 'views'], ['integration/postgres'], ['integration/kafka', 'integration/elasticsearch']];
@@ -14,7 +15,7 @@ const apart = ['end-to-end', 'contracts', 'integration', 'architecture'];
 const counted = ['interfaces', 'application', 'domain', 'views', 'contracts'];
 /** Half of the time they wait. A CI machine is given more time instead: there a result counts for more than a minute. */
 const atOnce = process.env.CI === undefined ? 2 * cpus().length : cpus().length;
-/** Of one process. What hangs is a failure that says where. */
+/** Longest time for one process. What hangs is a failure that says where. */
 const limitMs = 15 * 60_000;
 
 // Types and style are checked while the first tests run.
@@ -27,7 +28,10 @@ if (compiled.code !== 0) {
 const { kafka, elasticsearch } = await runningServers();
 const sharing: string[][] = [];
 const alone: string[][] = [];
-for (const files of [...await Promise.all(together.map(testsIn)), ...(await testsIn(apart)).map((file) => [file])]) ((kafka || elasticsearch) && await shareServers(files) ? sharing : alone).push(files);
+for (const files of [...await Promise.all(together.map(testsIn)), ...(await testsIn(apart)).map((file) => [file])]) {
+  const target = (kafka || elasticsearch) && await shareServers(files) ? sharing : alone;
+  target.push(files);
+}
 
 const failures: string[] = [];
 const again: string[][] = [];
@@ -43,7 +47,10 @@ if (failures.length > 0) {
 }
 
 async function testsIn(folders: readonly string[]): Promise<string[]> {
-  const inEach = await Promise.all(folders.map(async (folder) => (await readdir(join('build/test', folder))).filter((name) => name.endsWith('.test.js')).sort().map((name) => join('build/test', folder, name))));
+  const inEach = await Promise.all(folders.map(async (folder) => {
+    const names = await readdir(join('build/test', folder));
+    return names.filter((name) => name.endsWith('.test.js')).sort().map((name) => join('build/test', folder, name));
+  }));
   return inEach.flat();
 }
 
@@ -62,14 +69,19 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const { NODE_V8_COVERAGE, ...env } = process.env;
     const isCounted = counted.some((folder) => args.at(-1)?.startsWith(`build/test/${folder}/`));
-    const child = spawn(command, args, { env: { ...env, ...(isCounted && { NODE_V8_COVERAGE }) }, stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL' });
+    const child = spawn(command, args, {
+      env: { ...env, ...(isCounted && { NODE_V8_COVERAGE }) }, stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL',
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString(); });
     child.once('error', reject).once('close', (code) => { resolve({ what: args.at(-1)!, code, output, seconds: (performance.now() - begun) / 1_000 }); });
   });
 }
 
-/** Many tests are about time. One that fails beside others, on a machine that stood still, must pass by itself at the end; what failed at first is said all the same. */
+/**
+ * Many tests are about time. One that fails beside others, on a machine that stood still, must pass by itself at the end. What failed at first is said
+ * all the same.
+ */
 async function first(files: readonly string[]): Promise<void> {
   const ended = await mocha(files);
   if (ended.code === 0) report(ended);

@@ -79,7 +79,7 @@ describe('the operations of a command queue', () => {
     const first = enqueue('s', keyed('k'));
     finish(first, start);
     expect(topic.operations.lastQuietBefore(Infinity)).to.not.equal(undefined);
-    // Of a process that had not read the first one yet.
+    // By a process that had not read the first one yet.
     topic.write(enqueue('s', keyed('k')), start + 100);
     expect(topic.operations.table.depth).to.equal(0);
     expect(topic.operations.lastQuietBefore(Infinity)).to.be.oneOf([undefined, BigInt(topic.records.length)]);

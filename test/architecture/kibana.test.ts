@@ -16,7 +16,7 @@ interface Chart {
 interface SavedObject {
   type: string;
   id: string;
-  /** Of a data view: `timeFieldName`; of a chart: `state`; of a dashboard: `panelsJSON`. */
+  /** A data view has `timeFieldName`, a chart `state`, a dashboard `panelsJSON`. */
   attributes: { title: string; timeFieldName: string; state: Chart; panelsJSON: string };
   references: Reference[];
 }

@@ -63,7 +63,7 @@ export class LossyBroker {
     return 'all of it';
   }
 
-  /** Of the orders' topic: so many records, or a few more, for whole batches go. The broker, which is killed, takes what is left for all that was ever written. */
+  /** Cuts so many records off the orders' topic, or a few more: whole batches go. The broker, which is killed, takes what is left for all that was ever written. */
   async cutTails(lostRecords: number): Promise<string> {
     const data = join(this.home, 'kafka/data');
     const directories = (await readdir(data)).filter((name) => name.startsWith(`${eventsTopic(this.topics.topicPrefix, 'orders')}-`));
@@ -83,7 +83,7 @@ export class LossyBroker {
   }
 }
 
-/** Of a segment in Kafka's format 2: base offset (8 bytes), length of what follows (4) …, and the number of records at byte 57. */
+/** Reads a segment in Kafka's format 2: base offset (8 bytes), length of what follows (4) …, and the number of records at byte 57. */
 function batchesOf(segment: Buffer): { at: number; records: number }[] {
   const batches = [];
   for (let at = 0; at + 61 <= segment.length;) {

@@ -15,7 +15,7 @@ import type { AskedService } from './clients.js';
 import { fail } from './support.js';
 import { views } from './truth.js';
 
-/** Of one request to the service. `status` 0: no answer came. */
+/** What one request to the service came to. `status` 0: no answer came. */
 export interface Asked { method: string; path: string; status: number; ms: number; at: number }
 
 const giveUpMs = 20_000;
@@ -148,7 +148,7 @@ export class Production implements AskedService {
   }
 }
 
-/** Of a line of the log, what matters here. */
+/** What matters here of a line of the log. */
 function short(line: string): string {
   try {
     const { msg = '', worker = '', err, ...rest } = JSON.parse(line) as { msg?: string; worker?: string; err?: { message: string; details?: object; stack: string } };

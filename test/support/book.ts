@@ -14,7 +14,7 @@ export const sourceAnswers = existsSync(northwind)
   ? JSON.parse(readFileSync(join(northwind, 'expected.json'), 'utf8')) as { customers: number; orders: number; shipped: number; ordersPerMonth: Record<string, number>; revenueMinor: number }
   : undefined;
 
-/** Of the lines that are added here, and of no other. */
+/** Currencies that only the lines added here have. */
 export const ownCurrencies = ['JPY', 'CHF'];
 
 /** The middle of the calendar month before now. */
@@ -82,7 +82,7 @@ function ownLines(): Line[] {
 
 const own = ownLines();
 
-/** Of the customers and orders that the added lines make. */
+/** The ids of the customers and orders that the added lines make. */
 export const ownIds: ReadonlySet<string> = new Set(own.flatMap(({ type, orderId, customerId }) => (type === 'PlaceOrder' ? [orderId ?? ''] : type === 'RegisterCustomer' ? [customerId ?? ''] : [])));
 
 /** In order of time as far as a customer or an order is concerned. */

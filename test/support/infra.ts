@@ -19,7 +19,7 @@ export const plainBroker = state && running.kafka ? `127.0.0.1:${state.ports.bro
 /** What is set for the other listener is not set. */
 export const inTheClear = { KAFKA_TLS: '', KAFKA_CA: '', KAFKA_SASL_MECHANISM: '', KAFKA_USERNAME: '', KAFKA_PASSWORD: '' };
 
-/** Of these settings, or of the real server. */
+/** From these settings, or those of the real server. */
 export function kafkaConfig(topicPrefix = '', settings: Environment | undefined = kafkaSettings): KafkaConfig {
   const { kafka } = readConfig({ ...settings, PROFILE: 'memory', FEED: 'kafka', VIEWS: 'memory', COMMAND_QUEUE: 'memory' });
   if (kafka === undefined) throw new Error('Kafka is not configured');

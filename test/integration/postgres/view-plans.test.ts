@@ -83,7 +83,7 @@ describe('a page of a list on PostgreSQL', function () {
     });
   };
   describe('never analyzed', () => {
-    // Of so few documents, all of a status may be sorted: nothing says yet how many they are.
+    // So few documents may all be sorted: nothing says yet how many have a status.
     looksAtLittle(filters.filter(([name]) => name !== 'with a status that nearly all have'));
   });
   describe('analyzed', () => {
