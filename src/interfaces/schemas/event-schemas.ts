@@ -5,6 +5,7 @@ import { traceparentPattern } from '../../application/ports/tracer.js';
 import type { CreditRefusal } from '../../domain/customers/customer.js';
 import { contextOf, type EventOfType, type EventType } from '../../domain/events.js';
 import { address, contactName, creditLimitMinor, currency, email, identifier, line, minor, name, reason, text } from './command-schemas.js';
+import { storedInstant } from './instants.js';
 
 // What the topics carry, for their readers: the AsyncAPI document is made from this, and the tests check every message against it.
 
@@ -15,8 +16,8 @@ const creditRefusals = Object.keys({
   'customer.unknown': true, 'customer.suspended': true, 'customer.closed': true, 'credit.limit-exceeded': true,
 } satisfies Record<CreditRefusal, true>);
 
-const instant = () => Joi.string().isoDate().required();
-const at = instant().description('when it happened');
+const instant = storedInstant.required();
+const at = instant.description('when it happened');
 const customerId = identifier.required();
 const orderId = identifier.required();
 const totalMinor = minor().required().description('of the order, with shipping, in minor units');
@@ -79,11 +80,11 @@ export function messageSchema(type: EventType): Joi.ObjectSchema {
     source: Joi.string().valid(`/${contextOf[type]}`).required().description('the context that the event belongs to'),
     type: Joi.string().valid(type).required(),
     subject: Joi.string().required().description('the stream: `customer-<customerId>` or `order-<orderId>`'),
-    time: instant().description('when it happened, as `data.at`'),
+    time: instant.description('when it happened, as `data.at`'),
     datacontenttype: Joi.string().valid('application/json').required(),
     schemaversion: count(1).description('of `data`. It is raised when a field goes or means something else; messages that were published before keep theirs'),
     streamversion: count(1).description('1, 2, 3 … within the stream, without a hole'),
-    recordedtime: instant().description('when it was stored; never goes back along positions'),
+    recordedtime: instant.description('when it was stored; never goes back along positions'),
     position: count(1).description('1, 2, 3 … within the context\'s log, without a hole; within a partition it rises'),
     prev: count(0).description('`position` of the event before it in the same partition, 0 for the first one: the link of the chain'),
     partition: count(0).description('where the event belongs: a function of the customer and the number of partitions'),

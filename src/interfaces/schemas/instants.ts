@@ -1,12 +1,15 @@
 import Joi from 'joi';
 
-// How callers write instants. A time of day without `Z` or an offset would be read in the time zone of whatever machine this runs on.
+// How instants are written. A time of day without `Z` or an offset would be read in the time zone of whatever machine this runs on.
 
 const date = /^\d{4}(?:-\d\d(?:-\d\d)?)?$/;
 const offset = /[T\s].*(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 const wanted = 'must be ISO 8601 with Z or an offset, such as 2026-01-31T12:00:00Z';
 
-/** An instant of the years 0 to 9999: when two of them are written in UTC, their order as text is their order in time, in every store. */
+/** An instant as events and documents have it. */
+export const storedInstant = Joi.string().isoDate();
+
+/** An instant as callers may write it, of the years 0 to 9999: when two of them are written in UTC, their order as text is their order in time, in every store. */
 export const instant = Joi.string()
   .isoDate()
   .prefs({ convert: false, abortEarly: true })

@@ -1,10 +1,10 @@
 import Joi from 'joi';
 import { commandStatuses } from '../../../application/ports/command-queue.js';
 import { currency, identifier } from '../../schemas/command-schemas.js';
+import { storedInstant } from '../../schemas/instants.js';
 
 // What answers look like, for the OpenAPI document.
 
-const instant = Joi.string().isoDate();
 const minor = Joi.number().integer();
 const status = Joi.string().valid('placed', 'approved', 'rejected', 'shipped', 'delivered', 'cancelled');
 const customerStatus = Joi.string().valid('active', 'suspended', 'closed');
@@ -24,10 +24,10 @@ export const commandStatus = Joi.object({
   type: Joi.string().required(),
   status: Joi.string().valid(...commandStatuses).required(),
   correlationId: Joi.string().required(),
-  acceptedAt: instant.required(),
-  deadline: instant,
-  startedAt: instant,
-  finishedAt: instant,
+  acceptedAt: storedInstant.required(),
+  deadline: storedInstant,
+  startedAt: storedInstant,
+  finishedAt: storedInstant,
   result: commandResult.description('when it succeeded: what it led to'),
   etag: Joi.string(),
   location: Joi.string(),
@@ -55,13 +55,13 @@ export const order = Joi.object({
   subtotalMinor: minor.required(),
   totalMinor: minor.required(),
   version: Joi.number().integer().required(),
-  placedAt: instant.required(),
-  approvedAt: instant,
-  rejectedAt: instant,
-  paidAt: instant,
-  shippedAt: instant,
-  deliveredAt: instant,
-  cancelledAt: instant,
+  placedAt: storedInstant.required(),
+  approvedAt: storedInstant,
+  rejectedAt: storedInstant,
+  paidAt: storedInstant,
+  shippedAt: storedInstant,
+  deliveredAt: storedInstant,
+  cancelledAt: storedInstant,
   reason: Joi.string(),
   paymentReference: Joi.string(),
   carrier: Joi.string(),
@@ -81,7 +81,7 @@ export const customer = Joi.object({
   reservedMinor: minor.required(),
   openOrders: minor.required(),
   version: Joi.number().integer().required(),
-  registeredAt: instant.required(),
+  registeredAt: storedInstant.required(),
 });
 
 const profile = Joi.object({
@@ -92,7 +92,7 @@ const profile = Joi.object({
   currency,
   status: customerStatus,
   creditLimitMinor: minor.allow(null),
-  registeredAt: instant,
+  registeredAt: storedInstant,
 });
 
 export const customerHistory = Joi.object({
@@ -101,9 +101,9 @@ export const customerHistory = Joi.object({
   orders: Joi.object({ placed: minor, approved: minor, rejected: minor, paid: minor, shipped: minor, delivered: minor, cancelled: minor }).required(),
   spentMinor: minor.required(),
   paidMinor: minor.required(),
-  firstOrderAt: instant.allow(null).required(),
-  lastOrderAt: instant.allow(null).required(),
-  latestOrders: Joi.array().items(Joi.object({ orderId: identifier, placedAt: instant, status, paid: Joi.boolean(), totalMinor: minor })).required(),
+  firstOrderAt: storedInstant.allow(null).required(),
+  lastOrderAt: storedInstant.allow(null).required(),
+  latestOrders: Joi.array().items(Joi.object({ orderId: identifier, placedAt: storedInstant, status, paid: Joi.boolean(), totalMinor: minor })).required(),
 });
 
 const facetCounts = Joi.array().items(Joi.object({ key: Joi.string().required(), count: Joi.number().integer().required() }));
@@ -122,8 +122,8 @@ const event = {
   version: Joi.number().integer().required(),
   position: Joi.number().integer().required(),
   type: Joi.string().required(),
-  at: instant.required(),
-  recordedAt: instant.required(),
+  at: storedInstant.required(),
+  recordedAt: storedInstant.required(),
   data: Joi.object().unknown().required(),
   metadata: Joi.object().unknown().required(),
 };
