@@ -58,6 +58,15 @@ describe('the partitions that a member holds', () => {
     expect(held.areFetched(), 'they were given out anew').to.equal(false);
   });
 
+  it('are not joined by one that was given to another member, whose batch ends later', () => {
+    const held = new HeldPartitions();
+    held.begin([one, two]);
+    held.begin([two]);
+    held.moved(one, 7n);
+    held.waits(one);
+    expect(held.sources).to.deep.equal([two]);
+  });
+
   it('are stuck when they do not move although there is more, and nobody lets them wait', () => {
     const held = new HeldPartitions();
     held.begin([one, two]);

@@ -34,14 +34,15 @@ export class HeldPartitions {
     this.fetches.set(broker, (this.fetches.get(broker) ?? 0) + 1);
   }
 
-  /** `offset`: the next one to be read. */
+  /** `offset`: the next one to be read. A batch may end after its partition was given to another member: then it says nothing. */
   moved(one: Source, offset: bigint): void {
-    this.places.set(one, { offset, since: performance.now() });
+    if (this.places.has(one)) this.places.set(one, { offset, since: performance.now() });
   }
 
   /** It waits on purpose: the watchdog is not to end the other partitions for it. */
   waits(one: Source): void {
-    this.places.set(one, { offset: this.places.get(one)?.offset, since: performance.now() });
+    const place = this.places.get(one);
+    if (place !== undefined) place.since = performance.now();
   }
 
   /** Whether every broker is asked, and has been for long enough to have brought what was there. */
