@@ -9,7 +9,7 @@ const wanted = 'must be ISO 8601 with Z or an offset, such as 2026-01-31T12:00:0
 /** An instant as events and documents have it. */
 export const storedInstant = Joi.string().isoDate();
 
-/** An instant as callers may write it, of the years 0 to 9999: when two of them are written in UTC, their order as text is their order in time, in every store. */
+/** An instant as callers may write it, of the years 0 to 9999: in UTC, the order of two of them as text is their order in time, in every store. */
 export const instant = Joi.string()
   .isoDate()
   .prefs({ convert: false, abortEarly: true })
