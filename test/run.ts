@@ -67,10 +67,10 @@ function mocha(files: readonly string[]): Promise<Ended> {
 function run(command: string, args: readonly string[]): Promise<Ended> {
   const begun = performance.now();
   return new Promise((resolve, reject) => {
-    const { NODE_V8_COVERAGE, ...env } = process.env;
     const isCounted = counted.some((folder) => args.at(-1)?.startsWith(`build/test/${folder}/`));
     const child = spawn(command, args, {
-      env: { ...env, ...(isCounted && { NODE_V8_COVERAGE }) }, stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL',
+      // Node.js hands this variable on to a child unless it is named.
+      env: { ...process.env, ...(!isCounted && { NODE_V8_COVERAGE: undefined }) }, stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs, killSignal: 'SIGKILL',
     });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString(); });

@@ -14,7 +14,7 @@ export type Environment = Partial<Record<Setting | 'NODE_OPTIONS' | 'OTEL_BSP_SC
 
 export function start(args: readonly string[], environment: Environment = {}): ChildProcess {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DATA_DIR|(CUSTOMERS_|ORDERS_)?DATABASE_URL|PORT|HOST|PROFILE|FEED|VIEWS|ROLES|CONTEXTS|AUTH|LOG_LEVEL|(KAFKA|ELASTICSEARCH|OTEL)_\w+|NODE_V8_COVERAGE)$/.test(name)));
-  return spawn(process.execPath, [...command, ...args], { env: { ...own, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, [...command, ...args], { env: { ...own, NODE_V8_COVERAGE: undefined, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 export interface Finished { code: number | null; out: string; err: string }
