@@ -31,6 +31,7 @@ describe('an import', function () {
     const heads = async () => (await ask(own.running!.url, 'GET', '/ops/views')).body.items[0].positions['orders/0'] as number;
     const before = await heads();
     const second = await run(['import', book, '--json'], own.environment);
+    expect(second.code, second.err).to.equal(0);
     expect(JSON.parse(second.out)).to.include({ applied: 0, replayed: 238, rejected: 0 });
     expect(await heads()).to.equal(before);
     expect(existsSync(`${book}.rejected.ndjson`)).to.equal(false);
