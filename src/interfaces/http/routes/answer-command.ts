@@ -1,3 +1,4 @@
+import Joi from 'joi';
 import type { Aggregate } from '../../../application/commands/aggregate.js';
 import type { CommandOutcome, Request } from '../../../application/commands/execute.js';
 import type { Clock } from '../../../application/ports/clock.js';
@@ -5,9 +6,11 @@ import type { CommandInbox, NewCommand, Seen } from '../../../application/ports/
 import type { Ids } from '../../../application/ports/ids.js';
 import type { Context } from '../../../domain/events.js';
 import { Rejection } from '../../../domain/shared/rejection.js';
+import { commandFields, type CommandType } from '../../schemas/command-schemas.js';
+import { commandAnswer } from '../request/call.js';
 import { commandReply } from './replies.js';
 import { deadlineOf, invalid, prefersAsync, requestOf } from '../request/request-headers.js';
-import type { Answer, Call, Reply } from './route.js';
+import type { Answer, Call, Reply, Route } from './route.js';
 import { acceptedCommand } from '../contract/schemas.js';
 
 interface Dependencies<Command> {
@@ -63,9 +66,27 @@ function acceptedReply(commandId: string, replayed: boolean): Reply {
   };
 }
 
-export const acceptedAnswer: Answer = {
+const acceptedAnswer: Answer = {
   status: 202,
   description: 'Accepted, for later: only with `Prefer: respond-async`',
   schema: acceptedCommand,
   headers: ['Location', 'Preference-Applied', 'Idempotency-Replayed'],
 };
+
+interface CommandRoute extends Pick<Route, 'method' | 'path' | 'scopes' | 'summary' | 'params' | 'headers' | 'handle'> {
+  type: CommandType;
+  /** Of the answer to a command that is done at once. */
+  status: 200 | 201;
+}
+
+/** What the routes of all commands have in common; `headers` only where there are others. */
+export function commandRoute({ type, status, headers = ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'], ...rest }: CommandRoute): Route {
+  return {
+    ...rest,
+    name: type,
+    body: Joi.object<Record<string, unknown>>(commandFields[type]),
+    headers,
+    answer: commandAnswer(status),
+    otherAnswers: [acceptedAnswer],
+  };
+}

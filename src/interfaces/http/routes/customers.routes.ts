@@ -5,14 +5,14 @@ import type { Clock } from '../../../application/ports/clock.js';
 import type { CommandInbox } from '../../../application/ports/command-queue.js';
 import type { Ids } from '../../../application/ports/ids.js';
 import type { CustomerCommand } from '../../../domain/customers/customer.js';
-import { commandFields, identifier } from '../../schemas/command-schemas.js';
-import { acceptedAnswer, answerCommand } from './answer-command.js';
-import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
+import { identifier } from '../../schemas/command-schemas.js';
+import { answerCommand, commandRoute } from './answer-command.js';
+import { callerOf, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
 import type { Cursors } from '../request/cursor.js';
 import { atVersion, customerList, eventPage, type PageQuery } from '../contract/query-schemas.js';
 import { freshness, pageReply } from './replies.js';
 import { seenBy } from '../request/request-headers.js';
-import type { RequestHeader, Route } from './route.js';
+import type { Route } from './route.js';
 import { customer, customerHistory, historyPage, pageOf } from '../contract/schemas.js';
 
 interface Dependencies {
@@ -26,23 +26,18 @@ interface Dependencies {
 
 type Change = Exclude<CustomerCommand['type'], 'RegisterCustomer' | 'ReserveCredit' | 'ReleaseCredit'>;
 
-const commandHeaders: readonly RequestHeader[] = ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'];
-
 export function customerRoutes({ commands, queries, queue, cursors, clock, ids }: Dependencies): Route[] {
   const doing = { commands, queue, clock, ids };
   const params = Joi.object({ customerId: identifier.required() });
 
-  const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => ({
+  const change = (method: 'post' | 'put' | 'patch', path: string, type: Change, summary: string): Route => commandRoute({
     method,
     path: `/customers/:customerId${path}`,
     scopes: ['commands:customers'],
-    name: type,
+    type,
+    status: 200,
     summary,
     params,
-    body: Joi.object<Record<string, unknown>>(commandFields[type]),
-    headers: commandHeaders,
-    answer: commandAnswer(200),
-    otherAnswers: [acceptedAnswer],
     handle(call) {
       const { customerId = '' } = call.params;
       const command = { ...call.body, type, customerId } as CustomerCommand;
@@ -51,22 +46,19 @@ export function customerRoutes({ commands, queries, queue, cursors, clock, ids }
   });
 
   return [
-    {
+    commandRoute({
       method: 'post',
       path: '/customers',
       scopes: ['commands:customers'],
-      name: 'RegisterCustomer',
+      type: 'RegisterCustomer',
+      status: 201,
       summary: 'Register a customer',
-      body: Joi.object(commandFields.RegisterCustomer),
-      headers: commandHeaders,
-      answer: commandAnswer(201),
-      otherAnswers: [acceptedAnswer],
       handle(call) {
         const { customerId = ids.next() } = call.body as { customerId?: string };
         const command = { ...call.body, type: 'RegisterCustomer', customerId } as CustomerCommand;
         return answerCommand(call, { aggregate, id: customerId, command, status: 201 }, doing);
       },
-    },
+    }),
     change('patch', '', 'ChangeCustomerDetails', 'Change a customer\'s details: an absent field stays, null removes it'),
     change('put', '/credit-limit', 'SetCreditLimit', 'Set or lift a customer\'s credit limit'),
     change('post', '/suspend', 'SuspendCustomer', 'Suspend a customer'),

@@ -4,10 +4,10 @@ import type { OrderFilter, OrderQueries } from '../../../application/orders/orde
 import type { Clock } from '../../../application/ports/clock.js';
 import type { CommandInbox } from '../../../application/ports/command-queue.js';
 import type { Ids } from '../../../application/ports/ids.js';
-import { commandFields, identifier } from '../../schemas/command-schemas.js';
-import { acceptedAnswer, answerCommand } from './answer-command.js';
+import { identifier } from '../../schemas/command-schemas.js';
+import { answerCommand, commandRoute } from './answer-command.js';
 import type { Cursors } from '../request/cursor.js';
-import { callerOf, commandAnswer, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
+import { callerOf, documentReply, historyReply, listOptions, queryAnswer } from '../request/call.js';
 import { atVersion, eventPage, orderFacets, orderList, type PageQuery } from '../contract/query-schemas.js';
 import { pageReply } from './replies.js';
 import { seenBy } from '../request/request-headers.js';
@@ -34,17 +34,14 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
   const doing = { commands, queue, clock, ids };
   const params = Joi.object({ orderId: identifier.required() });
 
-  const onOrder = (action: Action, type: ActionCommand, summary: string): Route => ({
+  const onOrder = (action: Action, type: ActionCommand, summary: string): Route => commandRoute({
     method: 'post',
     path: `/orders/:orderId/${action}`,
     scopes: ['commands:orders'],
-    name: type,
+    type,
+    status: 200,
     summary,
     params,
-    body: Joi.object<Record<string, unknown>>(commandFields[type]),
-    headers: ['Idempotency-Key', 'If-Match', 'Prefer', 'Command-Deadline'],
-    answer: commandAnswer(200),
-    otherAnswers: [acceptedAnswer],
     handle(call) {
       const { orderId = '' } = call.params;
       const command = { ...call.body, type, orderId } as OrderCommandRequest;
@@ -53,22 +50,20 @@ export function orderRoutes({ commands, queries, queue, cursors, clock, ids }: D
   });
 
   return [
-    {
+    commandRoute({
       method: 'post',
       path: '/orders',
       scopes: ['commands:orders'],
-      name: 'PlaceOrder',
+      type: 'PlaceOrder',
+      status: 201,
       summary: 'Place an order',
-      body: Joi.object(commandFields.PlaceOrder),
       headers: ['Idempotency-Key', 'If-Match', 'Consistency-Token', 'Prefer', 'Command-Deadline'],
-      answer: commandAnswer(201),
-      otherAnswers: [acceptedAnswer],
       handle(call) {
         const { orderId = ids.next() } = call.body as { orderId?: string };
         const command = { ...call.body, type: 'PlaceOrder', orderId } as OrderCommandRequest;
         return answerCommand(call, { aggregate, id: orderId, command, status: 201, seen: seenBy(call.headers) }, doing);
       },
-    },
+    }),
     onOrder('pay', 'PayOrder', 'Note the payment of an approved order'),
     onOrder('ship', 'ShipOrder', 'Ship an approved order'),
     onOrder('deliver', 'DeliverOrder', 'Deliver a shipped order'),
